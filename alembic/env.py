@@ -1,0 +1,29 @@
+"""Runs migrations on the database of the settings, or on the connection it is given."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from tickets.db import Database
+from tickets.models import Base
+from tickets.settings import Settings
+
+
+def migrate(connection: Connection) -> None:
+    """Run the migrations that are due."""
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    migrate(given)
+else:
+    with Database(Settings.from_env()) as database, database.engine.connect() as connection:
+        migrate(connection)
+        connection.commit()

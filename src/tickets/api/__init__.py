@@ -1,0 +1,1 @@
+"""Handlers: one file a tag, one function an operationId."""

@@ -1,0 +1,50 @@
+"""Contacts: the people who raise tickets."""
+
+from tickets import wire
+from tickets.domain import access, contacts
+from tickets.domain.listings import CONTACTS, where
+from tickets.http.context import current
+from tickets.shapes.contacts import contact as show
+
+
+def list_contacts(
+    *,
+    sort: str,
+    limit: int,
+    cursor: str | None = None,
+    email: str | None = None,
+    external_id: str | None = None,
+) -> wire.ContactList:
+    """List the contacts of the organization."""
+    call = current()
+    email = None if email is None else email.lower()
+    filters = where(organization_id=call.caller.organization_id, email=email, external_id=external_id)
+    page: wire.ContactList = call.page(CONTACTS, show, where=filters, sort=sort, limit=limit, cursor=cursor)
+    return page
+
+
+def create_contact(*, body: wire.ContactCreate) -> wire.Contact:
+    """Add a contact."""
+    call = current()
+    return show(contacts.create(call.tx, call.caller.organization_id, **body))
+
+
+def get_contact(*, contact_id: int) -> wire.Contact:
+    """Show a contact."""
+    call = current()
+    return show(access.contact(call.tx, call.caller, contact_id))
+
+
+def update_contact(*, contact_id: int, body: wire.ContactUpdate) -> wire.Contact:
+    """Change a contact."""
+    call = current()
+    contact = access.contact(call.tx, call.caller, contact_id)
+    return show(contacts.change(call.tx, contact, call.expect(contact, body)))
+
+
+def delete_contact(*, contact_id: int) -> None:
+    """Delete a contact without tickets."""
+    call = current()
+    contact = access.contact(call.tx, call.caller, contact_id)
+    call.expect(contact)
+    contacts.remove(call.tx, contact)

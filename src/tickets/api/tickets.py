@@ -1,0 +1,69 @@
+"""Tickets."""
+
+from tickets import wire
+from tickets.clock import parse_rfc3339
+from tickets.domain import access, lifecycle, records
+from tickets.domain.listings import TICKETS, where
+from tickets.http.context import current
+from tickets.models import Ticket
+from tickets.shapes.tickets import ticket as show
+
+
+def list_tickets(
+    *,
+    sort: str,
+    limit: int,
+    cursor: str | None = None,
+    status: list[str] | None = None,
+    priority: list[str] | None = None,
+    type: list[str] | None = None,  # noqa: A002 - the contract's name
+    assigned_to: list[str] | None = None,
+    contact_id: list[int] | None = None,
+    team_id: list[int] | None = None,
+    created_from: str | None = None,
+    created_to: str | None = None,
+    updated_since: str | None = None,
+) -> wire.TicketList:
+    """List the tickets the caller may see."""
+    call = current()
+    filters = where(
+        **access.ticket_scope(call.tx, call.caller),
+        status=status,
+        priority=priority,
+        type=type,
+        assignee_id=access.assignees(call.caller, assigned_to),
+        contact_id=contact_id,
+        team_id=team_id,
+        created_from=None if created_from is None else parse_rfc3339(created_from),
+        created_to=None if created_to is None else parse_rfc3339(created_to),
+        updated_since=None if updated_since is None else parse_rfc3339(updated_since),
+    )
+    page: wire.TicketList = call.page(TICKETS, show, where=filters, sort=sort, limit=limit, cursor=cursor)
+    return page
+
+
+def create_ticket(*, body: wire.TicketCreate) -> wire.Ticket:
+    """Raise a ticket."""
+    call = current()
+    return show(lifecycle.create(call.tx, call.caller, body))
+
+
+def get_ticket(*, ticket_id: int) -> wire.Ticket:
+    """Show a ticket."""
+    call = current()
+    return show(access.ticket(call.tx, call.caller, ticket_id))
+
+
+def update_ticket(*, ticket_id: int, body: wire.TicketUpdate) -> wire.Ticket:
+    """Change a ticket."""
+    call = current()
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    return show(lifecycle.change(call.tx, call.caller, ticket, call.expect(ticket, body)))
+
+
+def delete_ticket(*, ticket_id: int) -> None:
+    """Delete a ticket with its comments."""
+    call = current()
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    call.expect(ticket)
+    records.remove(call.tx, Ticket, ticket)

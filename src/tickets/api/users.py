@@ -1,0 +1,51 @@
+"""Users: the accounts of an organization."""
+
+from tickets import wire
+from tickets.domain import access, users
+from tickets.domain.listings import USERS, where
+from tickets.http.context import current
+from tickets.shapes.users import user as show
+
+
+def list_users(
+    *,
+    sort: str,
+    limit: int,
+    cursor: str | None = None,
+    role: list[str] | None = None,
+    is_active: bool | None = None,
+    email: str | None = None,
+) -> wire.UserList:
+    """List the accounts of the organization."""
+    call = current()
+    email = None if email is None else email.lower()
+    filters = where(organization_id=call.caller.organization_id, role=role, is_active=is_active, email=email)
+    page: wire.UserList = call.page(USERS, show, where=filters, sort=sort, limit=limit, cursor=cursor)
+    return page
+
+
+def create_user(*, body: wire.UserCreate) -> wire.User:
+    """Make an account."""
+    call = current()
+    return show(users.create(call.tx, call.caller.organization_id, **body))
+
+
+def get_user(*, user_id: int) -> wire.User:
+    """Show an account."""
+    call = current()
+    return show(access.user(call.tx, call.caller, user_id))
+
+
+def update_user(*, user_id: int, body: wire.UserUpdate) -> wire.User:
+    """Change an account."""
+    call = current()
+    user = access.managed_user(call.tx, call.caller, user_id)
+    return show(users.change(call.tx, user, call.expect(user, body)))
+
+
+def delete_user(*, user_id: int) -> None:
+    """Delete an account with its keys."""
+    call = current()
+    user = access.managed_user(call.tx, call.caller, user_id)
+    call.expect(user)
+    users.remove(call.tx, user)

@@ -1,0 +1,143 @@
+"""Wiring: the one place where everything meets."""
+
+import copy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import connexion
+import structlog
+from connexion.exceptions import ProblemException
+from connexion.lifecycle import ConnexionRequest, ConnexionResponse
+from connexion.middleware.exceptions import ExceptionMiddleware
+from connexion.middleware.lifespan import LifespanMiddleware
+from connexion.middleware.security import SecurityMiddleware
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from tickets import __version__, clock
+from tickets.contract.document import Document
+from tickets.contract.operation import OperationMiddleware, Runtime
+from tickets.contract.resolver import TagResolver
+from tickets.contract.routing import StrictRoutingMiddleware
+from tickets.db import Database
+from tickets.errors import InternalError, MethodNotAllowed, NotFound, Problem
+from tickets.http import pages, problems
+from tickets.http.context import Services
+from tickets.http.exchange import App, exchange_of
+from tickets.http.guard import Guard
+from tickets.http.idempotency import Idempotency
+from tickets.http.pagination import Cursors
+from tickets.http.rate_limit import RateLimiter
+from tickets.http.transaction import Reader, Writer
+from tickets.security import Authenticator, security_map, unauthorized
+from tickets.settings import Settings, shipped
+
+log = structlog.get_logger("tickets")
+
+
+def create_app(settings: Settings) -> App:
+    """Build the application; nothing is shared between two of them.
+
+    Args:
+        settings: how it shall run.
+
+    Returns:
+        An ASGI application.
+
+    Raises:
+        ResolverError: an operation of the contract has no handler.
+        ValueError: the contract has an operation without a rule for who may call it.
+    """
+    document = Document(shipped("openapi.yaml"))
+    database = Database(settings)
+    secret = settings.signing_key()
+    reader, writer = Reader(database), Writer(database)
+    limiter = RateLimiter(settings)
+    services = Services(settings=settings, document=document, cursors=Cursors(secret), started_at=clock.now())
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        yield
+        await writer.close()
+        reader.close()
+        database.close()
+
+    runtime = Runtime(services=services, reader=reader, writer=writer, limiter=limiter, idempotency=Idempotency(secret))
+    connexion_app = connexion.FlaskApp(
+        "tickets",
+        lifespan=lifespan,
+        middlewares=[
+            ExceptionMiddleware,
+            StrictRoutingMiddleware,
+            SecurityMiddleware,
+            partial(OperationMiddleware, document=document, runtime=runtime),
+            LifespanMiddleware,
+        ],
+        server_args={"static_folder": None},
+        resolver=TagResolver("tickets.api"),
+        security_map=security_map(Authenticator(reader, writer)),
+    )
+    runtime.flask_app = connexion_app.app
+    connexion_app.app.register_blueprint(pages.blueprint(document, __version__))
+    # A dictionary, since Connexion would render a file as a Jinja template; a copy, since it changes it.
+    connexion_app.add_api(copy.deepcopy(document.data))
+    for kind in (Problem, ProblemException, HTTPException, Exception):
+        connexion_app.add_error_handler(kind, partial(_answer_failure, document, limiter))
+    # Connexion would build this on the first request: a contract without handlers shall not start at all.
+    middleware = connexion_app.middleware
+    middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()
+    app: App = Guard(connexion_app, settings, base_path=document.base_path, aliases=document.aliases)
+    if settings.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=[
+                "authorization",
+                "content-type",
+                "idempotency-key",
+                "if-match",
+                "if-none-match",
+                "x-api-key",
+            ],
+            expose_headers=["*"],
+            max_age=600,
+        )
+    return app
+
+
+async def _answer_failure(
+    document: Document, limiter: RateLimiter, request: ConnexionRequest, error: Exception
+) -> ConnexionResponse:
+    """Render what a layer of Connexion or a page of Flask raised; a refusal counts against the address."""
+    exchange = exchange_of(request.scope)
+    path = request.scope["path"]
+    problem = _problem_of(error, document.methods(path))
+    if isinstance(problem, InternalError):
+        log.error("failed", request_id=exchange.request_id, path=path, exc_info=error)
+    elif exchange.rate_headers is None:
+        try:
+            limiter.count_anonymous(exchange)
+        except Problem as limited:
+            problem = limited
+    response = problems.render(problem, path=path, request_id=exchange.request_id)
+    headers = {name.decode(): value.decode() for name, value in response.headers}
+    return ConnexionResponse(
+        status_code=response.status, mimetype=headers.pop("content-type"), body=response.body, headers=headers
+    )
+
+
+def _problem_of(error: Exception, methods: tuple[str, ...]) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    status = getattr(error, "status", getattr(error, "status_code", 500))
+    if status == 401:  # noqa: PLR2004 - Connexion found no credentials
+        return unauthorized("Send an API key as `x-api-key: <key>` or as `Authorization: Bearer <key>`.")
+    if status == 404:  # noqa: PLR2004 - Flask found no page
+        return NotFound("There is nothing at this address; / shows where things are.")
+    if status == 405:  # noqa: PLR2004 - the path takes other methods; pages can only be read
+        allow = ", ".join(methods or ("GET", "HEAD"))
+        return MethodNotAllowed(f"This address takes: {allow}.", headers={"allow": allow})
+    return InternalError("Something went wrong on our side; quote the request id.")

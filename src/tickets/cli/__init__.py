@@ -1,0 +1,1 @@
+"""The command line: `flask tickets …`, also as `tickets …`."""

@@ -1,0 +1,63 @@
+"""The only clock of the service. Times are whole milliseconds since 1970-01-01T00:00:00Z."""
+
+import re
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+_RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+def now() -> int:
+    """Return the current time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@lru_cache(maxsize=8192)
+def _whole_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def rfc3339(millis: int) -> str:
+    """Write a time as the API shows it: RFC 3339, UTC, milliseconds and ``Z``.
+
+    >>> rfc3339(1767323045678)
+    '2026-01-02T03:04:05.678Z'
+    """
+    seconds, fraction = divmod(millis, 1000)
+    return f"{_whole_second(seconds)}.{fraction:03d}Z"
+
+
+def parse_rfc3339(text: str) -> int:
+    """Read an RFC 3339 date-time with any offset; finer than milliseconds is cut off.
+
+    Args:
+        text: for example ``2026-01-02T03:04:05+01:00``.
+
+    Returns:
+        Milliseconds since the epoch.
+
+    Raises:
+        ValueError: the text is no RFC 3339 date-time, or names a day or second that does not exist.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError("not an RFC 3339 date-time")
+    whole, fraction, offset = match.groups()
+    moment = datetime.fromisoformat(whole.upper() + ("+00:00" if offset in "Zz" else offset))
+    millis = int(((fraction or "") + "000")[:3])
+    return int(moment.timestamp()) * 1000 + millis
+
+
+def is_rfc3339(text: str) -> bool:
+    """Tell whether `parse_rfc3339` would take the text (the contract's ``date-time`` format)."""
+    try:
+        parse_rfc3339(text)
+    except (ValueError, OverflowError):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""openapi.yaml at work: it routes, authorizes and validates; nothing here knows a single operation."""

@@ -1,0 +1,271 @@
+"""An operation, compiled: what the contract says about it becomes one plan, made once at start.
+
+This is the layer behind Connexion's routing and security (decisions/0001). A plan validates, limits and
+authorizes a call, binds its arguments, runs the handler inside Flask's application context and its own
+transaction, and finishes the answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import flask
+import msgspec
+from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
+from connexion.operations import AbstractOperation
+
+from tickets.contract.document import Document
+from tickets.contract.policy import Policy
+from tickets.contract.validation import Checker, Parameters, check_content_type, parse_json, parse_query
+from tickets.db import Transaction
+from tickets.domain.access import Principal
+from tickets.errors import InvalidRequest, NotFound, Problem
+from tickets.http import idempotency, problems
+from tickets.http.context import Call, Services, matches
+from tickets.http.exchange import JSON, Exchange, Receive, Response, Scope, Send, exchange_of
+from tickets.http.idempotency import Attempt, Idempotency
+from tickets.http.pagination import link_header
+from tickets.http.rate_limit import RateLimiter
+from tickets.http.transaction import Reader, Writer
+
+MAX_ID = 2**63 - 1
+
+
+@dataclass(kw_only=True)
+class Runtime:
+    """What plans work with; the application makes one, and names its Flask application in it."""
+
+    services: Services
+    reader: Reader
+    writer: Writer
+    limiter: RateLimiter
+    idempotency: Idempotency
+    flask_app: flask.Flask = field(init=False)
+
+
+class Plan:
+    """One operation of the contract, ready to be called.
+
+    Args:
+        operation: Connexion's view of it, with handler and resolved schemas.
+        document: the contract.
+        runtime: what it works with.
+    """
+
+    def __init__(self, operation: AbstractOperation, document: Document, runtime: Runtime) -> None:
+        spec = operation._operation
+        self.operation_id: str = operation.operation_id
+        self.method: str = operation.method.upper()
+        self.handler: Callable[..., Any] = operation.function
+        self.policy = Policy(spec)
+        self.exempt = spec.get("x-rate-limit") == "exempt"
+        self.long = spec.get("x-execution") == "thread"
+        self.secret = spec.get("x-secret-response", False)
+        self._runtime = runtime
+        parameters = operation.parameters
+        self._query = Parameters([p for p in parameters if p["in"] == "query"], "query")
+        headers = [p for p in parameters if p["in"] == "header"]
+        self._headers = Parameters(headers, "header")
+        self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
+        self._body = Checker(operation.body_schema(), "body") if operation.request_body else None
+        self._status = next(int(status) for status in spec["responses"] if status.startswith("2"))
+        success = document.resolve(_raw(document, operation)["responses"][str(self._status)])
+        self._location = _location(document, success) if self._status == 201 else None  # noqa: PLR2004 - Created
+        self._writes = self.method != "GET"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        exchange = exchange_of(scope)
+        exchange.operation_id = self.operation_id
+        try:
+            response = await self._answer(scope, receive, exchange)
+        except Problem as problem:
+            response = problems.render(problem, path=scope["path"], request_id=exchange.request_id)
+        await response.send(send)
+
+    async def _answer(self, scope: Scope, receive: Receive, exchange: Exchange) -> Response:
+        caller = self._admit(scope, exchange)
+        headers = self._read_headers(scope)
+        arguments = self._arguments(scope)
+        if self._body is not None:
+            arguments["body"] = await self._read_body(scope, receive)
+        runtime = self._runtime
+
+        def perform(transaction: Transaction | Reader) -> Response:
+            call = Call(runtime.services, caller, transaction, self.operation_id, headers.get("If-Match"))
+            with runtime.flask_app.app_context():
+                flask.g.call = call
+                return self._finish(self.handler(**arguments), scope)
+
+        if not self._writes:
+            try:
+                response = perform(runtime.reader)
+            finally:
+                runtime.reader.end()
+            return _not_modified(response, headers.get("If-None-Match"))
+        key = headers.get("Idempotency-Key")
+        if key is None or caller is None:
+            answer: Response = await runtime.writer.run(perform, long=self.long)
+            return answer
+        attempt = idempotency.attempt(caller, self.method, scope["path"], key, arguments.get("body"))
+        return await self._once(attempt, perform, scope["path"], exchange)
+
+    def _admit(self, scope: Scope, exchange: Exchange) -> Principal | None:
+        """Count the call and let its caller pass."""
+        limiter = self._runtime.limiter
+        if self.policy.public:
+            if not self.exempt:
+                limiter.count_anonymous(exchange)
+            return None
+        caller: Principal = scope["extensions"]["connexion_context"]["token_info"]["caller"]
+        limiter.count(exchange, caller)
+        self.policy.check(caller)
+        return caller
+
+    async def _once(
+        self, attempt: Attempt, perform: Callable[[Transaction], Response], path: str, exchange: Exchange
+    ) -> Response:
+        """Perform a call that came with an Idempotency-Key, or answer it again."""
+        memory = self._runtime.idempotency
+
+        def once(transaction: Transaction) -> Response:
+            earlier = memory.replay(transaction, attempt)
+            if earlier is not None:
+                return earlier
+            try:
+                with transaction.savepoint():
+                    response = perform(transaction)
+            except Problem as problem:
+                if problem.status >= 500 or problem.status in (401, 429):  # noqa: PLR2004 - never stored
+                    raise
+                response = problems.render(problem, path=path, request_id=exchange.request_id)
+            memory.store(transaction, attempt, response, secret=self.secret)
+            return response
+
+        memory.enter(attempt)
+        try:
+            answer: Response = await self._runtime.writer.run(once, long=self.long)
+        finally:
+            memory.leave(attempt)
+        return answer
+
+    def _read_headers(self, scope: Scope) -> dict[str, Any]:
+        if not self._header_names:
+            return {}
+        names = self._header_names
+        given = [(names[name], value.decode("latin-1")) for name, value in scope["headers"] if name in names]
+        return self._headers.read(given) if given else {}
+
+    def _arguments(self, scope: Scope) -> dict[str, Any]:
+        arguments = dict(self._query.defaults)
+        query = scope["query_string"]
+        if query:
+            arguments.update(self._query.read(parse_query(query)))
+        for name, value in scope["path_params"].items():
+            if value > MAX_ID:
+                raise NotFound(f"There is nothing with the id {value}.")
+            arguments[name] = value
+        return arguments
+
+    async def _read_body(self, scope: Scope, receive: Receive) -> Any:
+        chunks = []
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise InvalidRequest("The connection closed before the body was complete.")
+            chunks.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        body = b"".join(chunks)
+        if not body:
+            raise InvalidRequest("This operation needs a body; send JSON.")
+        check_content_type([value for name, value in scope["headers"] if name == b"content-type"])
+        value = parse_json(body)
+        self._body.check(value)  # type: ignore[union-attr]  # only called where there is one
+        return value
+
+    def _finish(self, body: Any, scope: Scope) -> Response:
+        """Turn what a handler returned into the answer the contract promises."""
+        if body is None:
+            return Response(self._status, [])
+        headers = [(b"content-type", JSON)]
+        if "version" in body and "id" in body:
+            headers.append((b"etag", b'"%d"' % body["version"]))
+        if self._location is not None:
+            headers.append((b"location", self._location(body)))
+        if "next_cursor" in body:
+            query = b"&".join(p for p in scope["query_string"].split(b"&") if p and not p.startswith(b"cursor="))
+            link = link_header(scope["path"], query.decode("latin-1"), body)
+            if link:
+                headers.append((b"link", link.encode("latin-1")))
+        return Response(self._status, headers, msgspec.json.encode(body))
+
+
+def _not_modified(response: Response, if_none_match: str | None) -> Response:
+    """Answer 304 when the caller already has this version (RFC 9110, 13.1.2)."""
+    if if_none_match is None:
+        return response
+    etag = dict(response.headers).get(b"etag")
+    if etag is None or not matches(if_none_match, int(etag.strip(b'"'))):
+        return response
+    return Response(304, [(b"etag", etag)])
+
+
+def _raw(document: Document, operation: AbstractOperation) -> dict[str, Any]:
+    found: dict[str, Any] = document.data["paths"][operation.path][operation.method]
+    return found
+
+
+def _location(document: Document, response: dict[str, Any]) -> Callable[[dict[str, Any]], bytes]:
+    """Make the Location of what was created: the address of the operation that the first link names."""
+    link = document.resolve(next(iter(response["links"].values())))
+    path = next(path for path, _, spec in document.operations() if spec["operationId"] == link["operationId"])
+    template = document.base_path + path
+    fields = {name: value.removeprefix("$response.body#/") for name, value in link["parameters"].items()}
+
+    def location(body: dict[str, Any]) -> bytes:
+        return template.format(**{name: body[field] for name, field in fields.items()}).encode()
+
+    return location
+
+
+class _PlanAPI(RoutedAPI[Plan]):  # type: ignore[misc]  # connexion ships no types
+    """The plans of the document, by operationId, as Connexion's layers keep theirs."""
+
+    def __init__(self, *args: Any, document: Document, runtime: Runtime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._document = document
+        self._runtime = runtime
+        self.add_paths()
+
+    def make_operation(self, operation: AbstractOperation) -> Plan:
+        return Plan(operation, self._document, self._runtime)
+
+
+class OperationMiddleware(RoutedMiddleware[_PlanAPI]):  # type: ignore[misc]  # connexion ships no types
+    """Calls the plan of the operation; what is none goes on to Flask.
+
+    Args:
+        app: Flask.
+        document: the contract.
+        runtime: what plans work with.
+    """
+
+    api_cls = _PlanAPI
+
+    def __init__(self, app: Any, *, document: Document, runtime: Runtime) -> None:
+        super().__init__(app)
+        self._document = document
+        self._runtime = runtime
+
+    def add_api(self, specification: Any, **kwargs: Any) -> Any:
+        """Make the plans."""
+        return super().add_api(specification, document=self._document, runtime=self._runtime, **kwargs)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an operation, or refuse what only looks like one."""
+        if scope["type"] == "http" and scope["extensions"]["connexion_routing"].get("operation_id") is None:
+            path = scope["path"]
+            if path == self._document.base_path or path.startswith(self._document.base_path + "/"):
+                raise NotFound("There is nothing at this address; /docs shows all there are.")
+        await super().__call__(scope, receive, send)

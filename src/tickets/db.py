@@ -1,0 +1,427 @@
+"""The database: one engine, statements compiled once, transactions that lose nothing.
+
+A statement is written with SQLAlchemy Core and compiled once for the dialect; running it costs what the
+driver costs (decisions/0002). Everything a request does to the database goes through a `Transaction`.
+"""
+
+import fcntl
+import sqlite3
+import threading
+import time
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Dialect, Engine, Table, create_engine, event, make_url
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.dml import UpdateBase
+
+from tickets.errors import AlreadyExists, InputError, ServiceUnavailable
+from tickets.settings import Settings
+
+LOCK_TIMEOUT = 5.0
+"""Seconds a writer waits for its turn before the caller gets a 503."""
+
+Row = Any
+"""A row: a named tuple with the selected columns as attributes."""
+
+# What the disk or another process did, not the caller. https://sqlite.org/rescode.html
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY: "The database is locked by another process.",
+    sqlite3.SQLITE_LOCKED: "The database is locked by another process.",
+    sqlite3.SQLITE_READONLY: "The database cannot be written to at the moment.",
+    sqlite3.SQLITE_IOERR: "The disk does not answer as it should.",
+    sqlite3.SQLITE_FULL: "The disk is full.",
+    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened at the moment.",
+    sqlite3.SQLITE_CORRUPT: "The database cannot be read at the moment.",
+    sqlite3.SQLITE_NOTADB: "The database cannot be read at the moment.",
+    sqlite3.SQLITE_NOMEM: "The service is out of memory.",
+    sqlite3.SQLITE_PROTOCOL: "The database is locked by another process.",
+}
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+
+class Statement:
+    """A Core statement, compiled on first use and kept.
+
+    Args:
+        clause: a select, insert, update or delete whose values are bound parameters.
+    """
+
+    def __init__(self, clause: Executable) -> None:
+        self.clause = clause
+        self._compiled: _Compiled | None = None
+
+    def compiled(self, dialect: Dialect) -> "_Compiled":
+        """Return the SQL with what is needed to bind and to read (one dialect a process)."""
+        if self._compiled is None or self._compiled.dialect is not dialect:
+            self._compiled = _Compiled(self.clause, dialect)
+        return self._compiled
+
+
+class _Compiled:
+    """SQL text, binders in their order and a reader of rows."""
+
+    def __init__(self, clause: Executable, dialect: Dialect) -> None:
+        compiled: Any = clause.compile(dialect=dialect)  # type: ignore[attr-defined]  # every Executable we pass is a ClauseElement
+        self.dialect = dialect
+        self.sql = str(compiled)
+        self.binds = tuple(
+            (name, compiled.params[name], compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
+            for name in compiled.positiontup
+        )
+        columns = list(getattr(clause, "exported_columns", ()))
+        self.row: Callable[[Any], Any] = tuple
+        if columns:
+            names: Any = [column.key for column in columns]
+            make = namedtuple("Row", names, rename=True)._make  # type: ignore[attr-defined]  # noqa: PYI024 - known at run time only
+            readers = [
+                (place, reader)
+                for place, column in enumerate(columns)
+                if (reader := column.type.dialect_impl(dialect).result_processor(dialect, None))
+            ]
+            self.row = _reading(make, readers) if readers else make
+        self.table = clause.table if isinstance(clause, UpdateBase) else None
+
+    def arguments(self, values: dict[str, Any]) -> list[Any]:
+        return [
+            (process(values.get(name, default)) if process else values.get(name, default))
+            for name, default, process in self.binds
+        ]
+
+
+def _reading(make: Callable[[Any], Any], readers: list[tuple[int, Callable[[Any], Any]]]) -> Callable[[Any], Any]:
+    def read(values: Any) -> Any:
+        values = list(values)
+        for place, reader in readers:
+            values[place] = reader(values[place])
+        return make(values)
+
+    return read
+
+
+class Transaction:
+    """The statements of one unit of work on one driver connection; whoever made it commits it."""
+
+    def __init__(self, connection: sqlite3.Connection, dialect: Dialect) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._depth = 0
+
+    def _execute(self, statement: Statement, values: dict[str, Any]) -> tuple[sqlite3.Cursor, _Compiled]:
+        compiled = statement.compiled(self._dialect)
+        try:
+            return self._connection.execute(compiled.sql, compiled.arguments(values)), compiled
+        except sqlite3.IntegrityError as error:
+            raise _integrity(error, compiled.table) from error
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from error
+
+    def all(self, statement: Statement, **values: Any) -> list[Row]:
+        """Run a statement and return its rows."""
+        cursor, compiled = self._execute(statement, values)
+        return list(map(compiled.row, cursor))
+
+    def first(self, statement: Statement, **values: Any) -> Row | None:
+        """Run a statement and return its first row, or None."""
+        cursor, compiled = self._execute(statement, values)
+        values_read = cursor.fetchone()
+        cursor.close()
+        return None if values_read is None else compiled.row(values_read)
+
+    def one(self, statement: Statement, **values: Any) -> Row:
+        """Run a statement that always has a row, such as one with RETURNING, and return it."""
+        row = self.first(statement, **values)
+        if row is None:
+            raise LookupError(f"no row from: {statement.clause}")
+        return row
+
+    def run(self, statement: Statement, **values: Any) -> int:
+        """Run a statement and return the number of rows it changed."""
+        cursor, _ = self._execute(statement, values)
+        return cursor.rowcount
+
+    def many(self, statement: Statement, rows: list[dict[str, Any]]) -> None:
+        """Run a statement once for each dictionary of values."""
+        compiled = statement.compiled(self._dialect)
+        self._connection.executemany(compiled.sql, [compiled.arguments(row) for row in rows])
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is done inside, and only that, when an exception leaves it."""
+        self._depth += 1
+        name = f"s{self._depth}"
+        self._connection.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            # SQLite itself rolls the whole transaction back on a full disk or a lost lock.
+            if self._connection.in_transaction:
+                self._connection.execute(f"ROLLBACK TO {name}")
+                self._connection.execute(f"RELEASE {name}")
+            raise
+        else:
+            self._connection.execute(f"RELEASE {name}")
+        finally:
+            self._depth -= 1
+
+
+class _Gate:
+    """Lets writers in one by one, in this process and in all others that use the same database.
+
+    SQLite's own lock is not fair: a writer in a tight loop starves the rest (decisions/0002).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inside = threading.Lock()
+        self._file: Any = None
+
+    def enter(self, *, wait: float) -> bool:
+        """Take the gate; False when it is still taken after `wait` seconds (0 asks once)."""
+        deadline = time.monotonic() + wait
+        if not (self._inside.acquire(timeout=wait) if wait else self._inside.acquire(blocking=False)):
+            return False
+        try:
+            while not self._lock_file():
+                if time.monotonic() >= deadline:
+                    self._inside.release()
+                    return False
+                time.sleep(0.002)
+        except OSError as error:
+            self._inside.release()
+            raise ServiceUnavailable("The database cannot be written to at the moment.") from error
+        return True
+
+    def _lock_file(self) -> bool:
+        if self._file is None:
+            self._file = self._path.open("ab")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Give the gate to the next writer."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._inside.release()
+
+
+class Locked(ServiceUnavailable):
+    """Another process holds the lock."""
+
+
+class Connection:
+    """One connection for one thread at a time; it is opened anew after a failure of the disk.
+
+    Args:
+        database: where to connect.
+        patience: milliseconds SQLite itself waits for a lock.
+    """
+
+    def __init__(self, database: "Database", *, patience: int = 1_000) -> None:
+        self._database = database
+        self._patience = patience
+        self._raw: Any = None
+
+    def _driver(self) -> sqlite3.Connection:
+        if self._raw is None:
+            self._raw = self._database.engine.raw_connection()
+            self._raw.driver_connection.execute(f"PRAGMA busy_timeout={self._patience}")
+        driver: sqlite3.Connection = self._raw.driver_connection
+        return driver
+
+    def begin(self, *, write: bool) -> Transaction:
+        """Open a transaction: a snapshot for reads, or the one that may write.
+
+        Raises:
+            Locked: another process is writing.
+            ServiceUnavailable: the database cannot be opened.
+        """
+        try:
+            driver = self._driver()
+            driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        except sqlite3.DatabaseError as error:
+            failure = unavailable(error)
+            if not isinstance(failure, Locked):
+                self.close()
+            raise failure from error
+        return Transaction(driver, self._database.engine.dialect)
+
+    def commit(self) -> None:
+        """Make the transaction durable; when this raises, nothing of it is stored."""
+        try:
+            self._driver().execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise unavailable(error) from error
+
+    def rollback(self) -> None:
+        """Undo the transaction, or end a read."""
+        if self._raw is None:
+            return
+        try:
+            if self._raw.driver_connection.in_transaction:
+                self._raw.driver_connection.execute("ROLLBACK")
+        except sqlite3.DatabaseError:
+            self.close()
+
+    def close(self) -> None:
+        """Give the connection up; the next `begin` opens another."""
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.invalidate()
+
+
+class Database:
+    """The engine, the gate and transactions for whoever has a thread to wait in.
+
+    Args:
+        settings: where the database is and how durable a commit is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = Path(str(make_url(settings.database_url).database))
+        self.engine = _engine(settings)
+        self._gate = _Gate(self.path.with_name(self.path.name + ".gate"))
+        self._local = threading.local()
+
+    def begin_write(self, connection: Connection, *, wait: float = LOCK_TIMEOUT) -> Transaction:
+        """Pass the gate and open the transaction that may write; `end_write` gives the gate back.
+
+        Args:
+            connection: a connection of the caller's.
+            wait: seconds to wait for other writers; 0 asks once and never blocks.
+
+        Raises:
+            Locked: another process is still writing.
+            ServiceUnavailable: the database cannot be written to.
+        """
+        deadline = time.monotonic() + wait
+        if not self._gate.enter(wait=wait):
+            raise Locked(_UNAVAILABLE[sqlite3.SQLITE_BUSY] + " Try again in a moment.")
+        try:
+            while True:
+                try:
+                    return connection.begin(write=True)
+                except Locked:
+                    if time.monotonic() >= deadline:
+                        raise
+                    time.sleep(0.005)
+        except BaseException:
+            self._gate.leave()
+            raise
+
+    def end_write(self) -> None:
+        """Let the next writer in."""
+        self._gate.leave()
+
+    def _mine(self) -> Connection:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = Connection(self)
+        mine: Connection = self._local.connection
+        return mine
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Run reads on one snapshot, in the calling thread."""
+        mine = self._mine()
+        transaction = mine.begin(write=False)
+        try:
+            yield transaction
+        finally:
+            mine.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Run writes in the calling thread; commits at the end, undoes all when an exception leaves it.
+
+        Raises:
+            ServiceUnavailable: the database stayed locked, or its disk failed.
+        """
+        mine = self._mine()
+        transaction = self.begin_write(mine)
+        try:
+            yield transaction
+            mine.commit()
+        finally:
+            mine.rollback()
+            self.end_write()
+
+    def close(self) -> None:
+        """Close the connections that nobody holds."""
+        self._mine().close()
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _engine(settings: Settings) -> Engine:
+    # Each Connection keeps its connection; check_same_thread is off since a commit runs in another thread
+    # than the statements before it, never at the same time.
+    engine = create_engine(
+        settings.database_url,
+        poolclass=NullPool,
+        connect_args={"check_same_thread": False, "cached_statements": 512},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        # Python 3.11's default transactions lose updates: it begins late and deferred.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={settings.sqlite_synchronous}",
+            "foreign_keys=ON",
+            "cache_size=-65536",
+            "temp_store=MEMORY",
+            "trusted_schema=OFF",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # For what goes through SQLAlchemy's own connections: migrations.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def unavailable(error: sqlite3.DatabaseError) -> Exception:
+    """Turn what the disk or a lock did into a 503; a fault of our own SQL stays what it is."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None or code & 0xFF not in _UNAVAILABLE:
+        return error
+    reason = f"{_UNAVAILABLE[code & 0xFF]} Try again in a moment."
+    return Locked(reason) if code & 0xFF in _LOCKED else ServiceUnavailable(reason)
+
+
+@cache
+def _uniques(table: Table) -> dict[str, str]:
+    """Map SQLite's words for a broken constraint to the field the caller sent."""
+    found = {}
+    for index in table.indexes:
+        if index.unique:
+            columns = [column.name for column in index.columns]
+            found[", ".join(f"{table.name}.{name}" for name in columns)] = columns[-1]
+    return found
+
+
+def _integrity(error: sqlite3.IntegrityError, table: Any) -> Exception:
+    prefix = "UNIQUE constraint failed: "
+    message = str(error)
+    if table is not None and message.startswith(prefix):
+        field = _uniques(table).get(message.removeprefix(prefix))
+        if field:
+            detail = f"Another record already has this {field}; choose a different one."
+            return AlreadyExists(detail, errors=[InputError(f"/{field}", detail)])
+    return error

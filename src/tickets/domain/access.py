@@ -1,0 +1,198 @@
+"""Who asks, and which rows are theirs: one helper a resource, so a tenant rule has one place.
+
+What belongs to another organization, or is hidden from the caller's role, does not exist for them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from tickets.db import Row, Statement, Transaction
+from tickets.domain import records
+from tickets.errors import Forbidden, InputError, NotFound
+from tickets.models import ApiKey, Base, Comment, Contact, Organization, Team, Ticket, User
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking.
+
+    Attributes:
+        user_id: the account.
+        organization_id: its tenant.
+        role: admin, agent, user or platform.
+        scopes: what its key may do, for example ``tickets:read``, or ``*``.
+        api_key_id: the key it came with.
+        rate_limit: the key's own limit, for example ``1000/second``.
+    """
+
+    user_id: int
+    organization_id: int
+    role: str
+    scopes: frozenset[str]
+    api_key_id: int
+    rate_limit: str | None = None
+
+    @property
+    def is_staff(self) -> bool:
+        """Tell whether the caller works on tickets rather than raising them."""
+        return self.role != "user"
+
+
+_CONTACT_OF_USER = Statement(
+    select(*Contact.__table__.c).where(
+        Contact.organization_id == bindparam("organization_id"), Contact.user_id == bindparam("user_id")
+    )
+)
+
+
+def _fetch(tx: Transaction, caller: Principal, model: type[Base], noun: str, record_id: int) -> Row:
+    found = records.find(tx, model, record_id, caller.organization_id)
+    if found is None:
+        raise missing(noun, record_id)
+    return found
+
+
+def missing(noun: str, record_id: int) -> NotFound:
+    """Make the answer for a record that does not exist for the caller."""
+    return NotFound(f"There is no {noun} with the id {record_id}.")
+
+
+def organization(tx: Transaction, organization_id: int) -> Row:
+    """Fetch any organization; the contract lets only the operator ask."""
+    found = records.find(tx, Organization, organization_id)
+    if found is None:
+        raise missing("organization", organization_id)
+    return found
+
+
+def user(tx: Transaction, caller: Principal, user_id: int) -> Row:
+    """Fetch an account of the caller's organization."""
+    return _fetch(tx, caller, User, "user", user_id)
+
+
+def managed_user(tx: Transaction, caller: Principal, user_id: int) -> Row:
+    """Fetch an account that an admin may change: the operator's are changed with the command line only.
+
+    Raises:
+        Forbidden: the account has the role platform.
+    """
+    found = user(tx, caller, user_id)
+    if found.role == "platform":
+        raise Forbidden("An account with the role platform can be changed with the command line only.")
+    return found
+
+
+def team(tx: Transaction, caller: Principal, team_id: int) -> Row:
+    """Fetch a team of the caller's organization."""
+    return _fetch(tx, caller, Team, "team", team_id)
+
+
+def contact(tx: Transaction, caller: Principal, contact_id: int) -> Row:
+    """Fetch a contact of the caller's organization."""
+    return _fetch(tx, caller, Contact, "contact", contact_id)
+
+
+def own_contact(tx: Transaction, caller: Principal) -> Row | None:
+    """Fetch the contact that the caller's account is tied to, if there is one yet."""
+    return tx.first(_CONTACT_OF_USER, organization_id=caller.organization_id, user_id=caller.user_id)
+
+
+def ticket(tx: Transaction, caller: Principal, ticket_id: int) -> Row:
+    """Fetch a ticket: staff see those of the organization, a user only their own."""
+    found = _fetch(tx, caller, Ticket, "ticket", ticket_id)
+    if not caller.is_staff:
+        own = own_contact(tx, caller)
+        if own is None or found.contact_id != own.id:
+            raise missing("ticket", ticket_id)
+    return found
+
+
+def ticket_scope(tx: Transaction, caller: Principal) -> dict[str, Any]:
+    """Return the filters of TICKETS that leave what the caller may see."""
+    scope: dict[str, Any] = {"organization_id": caller.organization_id}
+    if not caller.is_staff:
+        own = own_contact(tx, caller)
+        scope["own_contact_id"] = [] if own is None else [own.id]
+    return scope
+
+
+def comment_scope(tx: Transaction, caller: Principal) -> dict[str, Any]:
+    """Return the filters of COMMENTS, or for a user of COMMENTS_TO_CONTACT, that leave what they may see."""
+    scope: dict[str, Any] = {"organization_id": caller.organization_id}
+    if not caller.is_staff:
+        own = own_contact(tx, caller)
+        scope["contact_id"] = [] if own is None else [own.id]
+    return scope
+
+
+def assignees(caller: Principal, assigned_to: list[str] | None) -> list[int | None] | None:
+    """Read the filter ``assigned_to``: ids, ``me`` and ``none``; an id beyond 64 bits matches nothing."""
+    if assigned_to is None:
+        return None
+    named: dict[str, int | None] = {"me": caller.user_id, "none": None}
+    found = [named[word] if word in named else int(word) for word in assigned_to]
+    return [value for value in found if value is None or value < 2**63]
+
+
+def comment(tx: Transaction, caller: Principal, comment_id: int) -> Row:
+    """Fetch a comment on a ticket the caller may see; a user never sees internal ones."""
+    found = _fetch(tx, caller, Comment, "comment", comment_id)
+    if not caller.is_staff:
+        own = own_contact(tx, caller)
+        parent = records.find(tx, Ticket, found.ticket_id, caller.organization_id)
+        if found.visibility == "internal" or own is None or parent is None or parent.contact_id != own.id:
+            raise missing("comment", comment_id)
+    return found
+
+
+def own_comment(tx: Transaction, caller: Principal, comment_id: int) -> Row:
+    """Fetch a comment the caller may edit: an admin any, others what they wrote themselves."""
+    found = comment(tx, caller, comment_id)
+    if caller.role != "admin" and found.user_id != caller.user_id:
+        raise Forbidden("Only its author or an admin can edit a comment.")
+    return found
+
+
+def api_key(tx: Transaction, caller: Principal, api_key_id: int) -> Row:
+    """Fetch a key of the caller's organization that was not revoked."""
+    found = _fetch(tx, caller, ApiKey, "API key", api_key_id)
+    if found.revoked_at is not None:
+        raise missing("API key", api_key_id)
+    return found
+
+
+def key_owner(tx: Transaction, caller: Principal, user_id: int | None) -> Row:
+    """Fetch the account a new key is for: the caller's own unless another is named.
+
+    Raises:
+        Forbidden: the account has the role platform, whose keys the command line makes.
+        NotFound: there is no such account; the problem points at the field.
+    """
+    owner = referenced(tx, caller, "user_id", caller.user_id if user_id is None else user_id)
+    if owner.role == "platform":
+        raise Forbidden("A key for an account with the role platform can be made with the command line only.")
+    return owner
+
+
+def referenced(tx: Transaction, caller: Principal, field: str, record_id: int) -> Row:
+    """Fetch what an id in a body names, such as ``contact_id``.
+
+    Raises:
+        NotFound: nothing the caller may see has that id; the problem points at the field.
+    """
+    try:
+        return _REFERENCES[field](tx, caller, record_id)
+    except NotFound as error:
+        raise NotFound(error.detail, errors=[InputError(f"/{field}", error.detail)]) from None
+
+
+_REFERENCES: dict[str, Callable[[Transaction, Principal, int], Row]] = {
+    "contact_id": contact,
+    "assignee_id": user,
+    "user_id": user,
+    "team_id": team,
+    "ticket_id": ticket,
+}

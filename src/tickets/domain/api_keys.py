@@ -1,0 +1,110 @@
+"""API keys: made, shown once, looked up by their hash, revoked."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, select, update
+
+from tickets import clock, ids
+from tickets.db import Row, Statement, Transaction
+from tickets.domain import records
+from tickets.domain.access import Principal
+from tickets.errors import InputError, InsufficientScope
+from tickets.models import ApiKey, User
+
+TOUCH_EVERY = clock.MINUTE
+"""How exact `last_used_at` is: a write for each use would cost more than the use."""
+
+_BY_DIGEST = Statement(
+    select(
+        ApiKey.id,
+        ApiKey.user_id,
+        ApiKey.organization_id,
+        ApiKey.scopes,
+        ApiKey.rate_limit,
+        ApiKey.expires_at,
+        ApiKey.last_used_at,
+        User.role,
+    )
+    .join(User, User.id == ApiKey.user_id)
+    .where(ApiKey.digest == bindparam("digest"), ApiKey.revoked_at.is_(None), User.is_active.is_(True))
+)
+_TOUCH = Statement(update(ApiKey).where(ApiKey.id == bindparam("key_id")).values(last_used_at=bindparam("moment")))
+
+
+def create(
+    tx: Transaction,
+    user: Row,
+    *,
+    name: str,
+    scopes: list[str] | None = None,
+    rate_limit: str | None = None,
+    expires_at: int | None = None,
+) -> tuple[Row, str]:
+    """Make a key for a user.
+
+    Returns:
+        The stored record, and the key itself, which is stored nowhere.
+    """
+    new = ids.api_key()
+    record = records.add(
+        tx,
+        ApiKey,
+        organization_id=user.organization_id,
+        user_id=user.id,
+        name=name,
+        prefix=new.prefix,
+        digest=new.digest,
+        scopes=["*"] if scopes is None else scopes,
+        rate_limit=rate_limit,
+        expires_at=expires_at,
+        last_used_at=None,
+        revoked_at=None,
+    )
+    return record, new.key
+
+
+def grant(
+    tx: Transaction, caller: Principal, user: Row, *, name: str, scopes: Sequence[str], expires_at: int | None
+) -> tuple[Row, str]:
+    """Make a key for a user at the request of a caller, who can give only what they have.
+
+    Raises:
+        InsufficientScope: the caller's own key lacks one of the scopes.
+    """
+    beyond = [] if "*" in caller.scopes else sorted(set(scopes) - caller.scopes)
+    if beyond:
+        detail = f"Your own key lacks {', '.join(beyond)}; a key cannot give what it has not."
+        raise InsufficientScope(detail, errors=[InputError("/scopes", detail)])
+    return create(tx, user, name=name, scopes=list(scopes), expires_at=expires_at)
+
+
+def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
+    """Find out who a key speaks for.
+
+    Returns:
+        The caller, and whether `last_used_at` is due; None for a key that is unknown, revoked, expired
+        or of a deactivated user.
+    """
+    found = tx.first(_BY_DIGEST, digest=ids.digest(key))
+    moment = clock.now()
+    if found is None or (found.expires_at is not None and found.expires_at <= moment):
+        return None
+    caller = Principal(
+        user_id=found.user_id,
+        organization_id=found.organization_id,
+        role=found.role,
+        scopes=frozenset(found.scopes),
+        api_key_id=found.id,
+        rate_limit=found.rate_limit,
+    )
+    return caller, found.last_used_at is None or found.last_used_at + TOUCH_EVERY <= moment
+
+
+def touch(tx: Transaction, api_key_id: int) -> None:
+    """Note that a key was used now."""
+    tx.run(_TOUCH, key_id=api_key_id, moment=clock.now())
+
+
+def revoke(tx: Transaction, api_key: Row) -> None:
+    """End a key at once, in every process: each request looks its key up."""
+    records.change(tx, ApiKey, api_key, {"revoked_at": clock.now()})

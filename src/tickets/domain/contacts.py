@@ -1,0 +1,56 @@
+"""The people who raise tickets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from tickets.db import Row, Statement, Transaction
+from tickets.domain import access, records
+from tickets.domain.access import Principal
+from tickets.errors import InUse
+from tickets.models import Contact, Ticket
+
+_ANY_TICKET = Statement(select(Ticket.id).where(Ticket.contact_id == bindparam("contact_id")).limit(1))
+_BY_EMAIL = Statement(
+    select(*Contact.__table__.c).where(
+        Contact.organization_id == bindparam("organization_id"), Contact.email == bindparam("email")
+    )
+)
+
+
+def create(tx: Transaction, organization_id: int, *, email: str, name: str, **more: Any) -> Row:
+    """Add a contact; its e-mail is unique in the organization."""
+    values = {"external_id": None, "attributes": {}, "user_id": None, **more}
+    return records.add(tx, Contact, organization_id=organization_id, email=email.lower(), name=name, **values)
+
+
+def change(tx: Transaction, contact: Row, changes: Mapping[str, Any]) -> Row:
+    """Change a contact."""
+    changes = dict(changes)
+    if "email" in changes:
+        changes["email"] = changes["email"].lower()
+    return records.change(tx, Contact, contact, changes)
+
+
+def remove(tx: Transaction, contact: Row) -> None:
+    """Delete a contact.
+
+    Raises:
+        InUse: tickets were raised by the contact.
+    """
+    if tx.first(_ANY_TICKET, contact_id=contact.id) is not None:
+        raise InUse("This contact has tickets; delete those or give them another contact first.")
+    records.remove(tx, Contact, contact)
+
+
+def of_caller(tx: Transaction, caller: Principal) -> Row:
+    """Return the caller's own contact; it is made, or tied to the account, when missing."""
+    own = access.own_contact(tx, caller)
+    if own is not None:
+        return own
+    user = access.user(tx, caller, caller.user_id)
+    same_email = tx.first(_BY_EMAIL, organization_id=caller.organization_id, email=user.email)
+    if same_email is not None and same_email.user_id is None:
+        return records.change(tx, Contact, same_email, {"user_id": user.id})
+    return create(tx, caller.organization_id, email=user.email, name=user.name, user_id=user.id)

@@ -1,0 +1,101 @@
+"""The life of a ticket: creation, who may set what, and the moves between statuses."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tickets import clock
+from tickets.db import Row, Transaction
+from tickets.domain import access, contacts, organizations, records
+from tickets.domain.access import Principal
+from tickets.errors import Forbidden, InputError, InvalidTransition
+from tickets.models import Ticket
+
+TRANSITIONS: dict[str, frozenset[str]] = {
+    "open": frozenset({"in_progress", "pending", "resolved", "closed"}),
+    "in_progress": frozenset({"open", "pending", "resolved", "closed"}),
+    "pending": frozenset({"open", "in_progress", "resolved", "closed"}),
+    "resolved": frozenset({"open", "closed"}),
+    "closed": frozenset({"open"}),
+}
+_OF_A_USER = frozenset({"subject", "description", "type", "tags"})
+_REFERENCES = ("contact_id", "assignee_id", "team_id")
+_CREATED = {"priority": "medium", "type": "question", "assignee_id": None, "team_id": None}
+
+
+def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, source: str = "api") -> Row:
+    """Raise a ticket; without ``contact_id`` it is the caller's own.
+
+    Raises:
+        Forbidden: a user set what only staff may, or an agent assigned somebody else.
+        NotFound: an id in the fields names nothing in the organization.
+    """
+    _may_set(caller, fields)
+    _check_references(tx, caller, fields)
+    values = {**_CREATED, "tags": [], "custom_fields": {}, **fields}
+    if "contact_id" not in values:
+        values["contact_id"] = contacts.of_caller(tx, caller).id
+    return records.add(
+        tx,
+        Ticket,
+        organization_id=caller.organization_id,
+        number=organizations.count_up(tx, caller.organization_id, "tickets"),
+        status="open",
+        source=source,
+        created_by_id=caller.user_id,
+        first_responded_at=None,
+        resolved_at=None,
+        closed_at=None,
+        **values,
+    )
+
+
+def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str, Any]) -> Row:
+    """Change a ticket.
+
+    Raises:
+        Forbidden: an agent assigned somebody else.
+        InvalidTransition: the status cannot be reached from the present one.
+        NotFound: an id in the changes names nothing in the organization.
+        VersionConflict: somebody else changed the ticket since it was read.
+    """
+    changes = {name: value for name, value in changes.items() if getattr(ticket, name) != value}
+    _may_set(caller, changes)
+    _check_references(tx, caller, changes)
+    if "status" in changes:
+        changes |= moved(ticket, changes["status"])
+    return records.change(tx, Ticket, ticket, changes)
+
+
+def moved(ticket: Row, status: str) -> dict[str, Any]:
+    """Return what changes with the status: itself and the times of resolution and closing.
+
+    Raises:
+        InvalidTransition: the status cannot be reached from the present one.
+    """
+    if status not in TRANSITIONS[ticket.status]:
+        allowed = ", ".join(sorted(TRANSITIONS[ticket.status]))
+        detail = f"A ticket that is {ticket.status} can become: {allowed}."
+        raise InvalidTransition(detail, errors=[InputError("/status", detail)])
+    moment = clock.now()
+    if status == "resolved":
+        return {"status": status, "resolved_at": moment}
+    if status == "closed":
+        return {"status": status, "resolved_at": ticket.resolved_at or moment, "closed_at": moment}
+    return {"status": status, "resolved_at": None, "closed_at": None}
+
+
+def _may_set(caller: Principal, fields: Mapping[str, Any]) -> None:
+    if not caller.is_staff:
+        beyond = sorted(fields.keys() - _OF_A_USER)
+        if beyond:
+            detail = "Only agents and admins can set this; leave it out."
+            raise Forbidden(detail, errors=[InputError(f"/{name}", detail) for name in beyond])
+    if caller.role == "agent" and fields.get("assignee_id") not in (None, caller.user_id):
+        detail = "An agent can assign a ticket to nobody but themself; ask an admin."
+        raise Forbidden(detail, errors=[InputError("/assignee_id", detail)])
+
+
+def _check_references(tx: Transaction, caller: Principal, fields: Mapping[str, Any]) -> None:
+    for name in _REFERENCES:
+        if fields.get(name) is not None:
+            access.referenced(tx, caller, name, fields[name])

@@ -1,0 +1,104 @@
+"""Every list the API offers: its columns, filters and sorts. tests/domain checks that an index serves each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+
+from tickets.domain.listing import Filter, Listing
+from tickets.models import ApiKey, Comment, Contact, Organization, Team, TeamMember, Ticket, User
+
+
+def _sorts(model: Any, *more: str) -> dict[str, ColumnElement[Any]]:
+    return {name: model.__table__.c[name] for name in ("created_at", "updated_at", *more)}
+
+
+def where(**given: Any) -> Mapping[str, Any]:
+    """Collect the filters that were given; a single value becomes a list of one.
+
+    >>> where(status=["open", "closed"], team_id=7, type=None)
+    {'status': ['open', 'closed'], 'team_id': [7]}
+    """
+    return {name: value if isinstance(value, list) else [value] for name, value in given.items() if value is not None}
+
+
+ORGANIZATIONS = Listing(
+    select(*Organization.__table__.c),
+    Organization.__table__.c.id,
+    filters={"slug": Filter(Organization.__table__.c.slug)},
+    sorts=_sorts(Organization, "name"),
+)
+
+_user = User.__table__.c
+_user_filters = {
+    "organization_id": Filter(_user.organization_id),
+    "role": Filter(_user.role),
+    "is_active": Filter(_user.is_active),
+    "email": Filter(_user.email),
+}
+USERS = Listing(select(*_user), _user.id, filters=_user_filters, sorts=_sorts(User, "name"))
+TEAM_MEMBERS = Listing(
+    select(*_user).join(TeamMember, TeamMember.user_id == _user.id),
+    _user.id,
+    filters={"team_id": Filter(TeamMember.__table__.c.team_id)},
+    sorts=_sorts(User, "name"),
+)
+
+_team = Team.__table__.c
+TEAMS = Listing(
+    select(*_team), _team.id, filters={"organization_id": Filter(_team.organization_id)}, sorts=_sorts(Team, "name")
+)
+
+_contact = Contact.__table__.c
+CONTACTS = Listing(
+    select(*_contact),
+    _contact.id,
+    filters={
+        "organization_id": Filter(_contact.organization_id),
+        "email": Filter(_contact.email),
+        "external_id": Filter(_contact.external_id),
+    },
+    sorts=_sorts(Contact, "name"),
+)
+
+_ticket = Ticket.__table__.c
+TICKETS = Listing(
+    select(*_ticket),
+    _ticket.id,
+    filters={
+        "organization_id": Filter(_ticket.organization_id),
+        "status": Filter(_ticket.status),
+        "priority": Filter(_ticket.priority),
+        "type": Filter(_ticket.type),
+        "assignee_id": Filter(_ticket.assignee_id),
+        "contact_id": Filter(_ticket.contact_id),
+        "own_contact_id": Filter(_ticket.contact_id),
+        "team_id": Filter(_ticket.team_id),
+        "created_from": Filter(_ticket.created_at, "from"),
+        "created_to": Filter(_ticket.created_at, "before"),
+        "updated_since": Filter(_ticket.updated_at, "from"),
+    },
+    sorts=_sorts(Ticket),
+)
+
+_comment = Comment.__table__.c
+_comment_filters = {
+    "organization_id": Filter(_comment.organization_id),
+    "ticket_id": Filter(_comment.ticket_id),
+    "visibility": Filter(_comment.visibility),
+}
+COMMENTS = Listing(select(*_comment), _comment.id, filters=_comment_filters, sorts=_sorts(Comment))
+COMMENTS_TO_CONTACT = Listing(
+    select(*_comment).join(Ticket, Ticket.id == _comment.ticket_id).where(_comment.visibility == "public"),
+    _comment.id,
+    filters={**_comment_filters, "contact_id": Filter(_ticket.contact_id)},
+    sorts=_sorts(Comment),
+)
+
+_api_key = ApiKey.__table__.c
+API_KEYS = Listing(
+    select(*_api_key).where(_api_key.revoked_at.is_(None)),
+    _api_key.id,
+    filters={"organization_id": Filter(_api_key.organization_id), "user_id": Filter(_api_key.user_id)},
+    sorts=_sorts(ApiKey),
+)

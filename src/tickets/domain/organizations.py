@@ -1,0 +1,66 @@
+"""Founding and changing organizations."""
+
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import available_timezones
+
+from sqlalchemy import bindparam, insert, select, update
+
+from tickets import ids
+from tickets.db import Row, Statement, Transaction
+from tickets.domain import records
+from tickets.errors import InputError, InvalidRequest
+from tickets.models import Counter, Organization
+
+DEFAULT_SETTINGS = {"timezone": "UTC", "allow_self_registration": False, "require_verified_email": False}
+
+_BY_SLUG = Statement(select(*Organization.__table__.c).where(Organization.slug == bindparam("slug")))
+_START_COUNTER = Statement(
+    insert(Counter).values(organization_id=bindparam("organization_id"), name=bindparam("name"), value=0)
+)
+_COUNT_UP = Statement(
+    update(Counter)
+    .where(Counter.organization_id == bindparam("of"), Counter.name == bindparam("counter"))
+    .values(value=Counter.value + bindparam("step"))
+    .returning(Counter.value)
+)
+
+
+def create(tx: Transaction, *, name: str, slug: str | None = None, settings: Mapping[str, Any] | None = None) -> Row:
+    """Found an organization; without a slug one is made from the name."""
+    if slug is None:
+        base = slug = ids.slug(name)
+        number = 1
+        while by_slug(tx, slug) is not None:
+            number += 1
+            slug = f"{base[:50]}-{number}"
+    chosen = _settings({**DEFAULT_SETTINGS, **(settings or {})})
+    organization = records.add(tx, Organization, name=name, slug=slug, settings=chosen)
+    tx.run(_START_COUNTER, organization_id=organization.id, name="tickets")
+    return organization
+
+
+def change(tx: Transaction, organization: Row, changes: Mapping[str, Any]) -> Row:
+    """Rename an organization or change some of its settings."""
+    changes = dict(changes)
+    if "settings" in changes:
+        changes["settings"] = _settings({**organization.settings, **changes["settings"]})
+    return records.change(tx, Organization, organization, changes)
+
+
+def by_slug(tx: Transaction, slug: str) -> Row | None:
+    """Find an organization by the name in its addresses."""
+    return tx.first(_BY_SLUG, slug=slug)
+
+
+def count_up(tx: Transaction, organization_id: int, counter: str, step: int = 1) -> int:
+    """Take the next `step` numbers of a counter of the organization, without gaps; returns the last."""
+    value: int = tx.one(_COUNT_UP, of=organization_id, counter=counter, step=step).value
+    return value
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, Any]:
+    if settings["timezone"] not in available_timezones():
+        detail = "is no IANA time zone; use one like Europe/Vienna"
+        raise InvalidRequest("The time zone is unknown.", errors=[InputError("/settings/timezone", detail)])
+    return settings

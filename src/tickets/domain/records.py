@@ -1,0 +1,77 @@
+"""Reading and writing single records: the same four statements for every entity."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from tickets import clock
+from tickets.db import Row, Statement, Transaction
+from tickets.errors import VersionConflict
+from tickets.models import Base
+
+Model = type[Base]
+
+
+@cache
+def _by_id(model: Model) -> Statement:
+    table = model.__table__
+    query = select(*table.c).where(table.c.id == bindparam("id"))
+    if "organization_id" in table.c:
+        query = query.where(table.c.organization_id == bindparam("organization_id"))
+    return Statement(query)
+
+
+@cache
+def _insert(model: Model, columns: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {name: bindparam(name) for name in columns}
+    table = model.__table__
+    return Statement(insert(model).values(values).returning(*table.c))
+
+
+@cache
+def _update(model: Model, columns: tuple[str, ...]) -> Statement:
+    table = model.__table__
+    values: dict[Any, Any] = {table.c[name]: bindparam(f"new_{name}") for name in columns}
+    query = update(model).where(table.c.id == bindparam("id"), table.c.version == bindparam("version"))
+    return Statement(query.values(values).returning(*table.c))
+
+
+@cache
+def _delete(model: Model) -> Statement:
+    return Statement(delete(model).where(model.__table__.c.id == bindparam("id")))
+
+
+def find(tx: Transaction, model: Model, record_id: int, organization_id: int | None = None) -> Row | None:
+    """Look one record up within its organization."""
+    return tx.first(_by_id(model), id=record_id, organization_id=organization_id)
+
+
+def add(tx: Transaction, model: Model, **values: Any) -> Row:
+    """Store a new entity: times and version are set here."""
+    moment = clock.now()
+    values |= {"created_at": moment, "updated_at": moment, "version": 1}
+    return tx.one(_insert(model, tuple(values)), **values)
+
+
+def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any]) -> Row:
+    """Store what differs, raise the version by one; nothing that differs is no change.
+
+    Raises:
+        VersionConflict: somebody else changed the record since it was read.
+    """
+    different = {name: value for name, value in changes.items() if getattr(record, name) != value}
+    if not different:
+        return record
+    different |= {"updated_at": max(clock.now(), record.updated_at), "version": record.version + 1}
+    bound = {f"new_{name}": value for name, value in different.items()}
+    changed = tx.first(_update(model, tuple(different)), id=record.id, version=record.version, **bound)
+    if changed is None:
+        raise VersionConflict("Somebody changed this in the meantime; read it again and repeat your change.")
+    return changed
+
+
+def remove(tx: Transaction, model: Model, record: Row) -> None:
+    """Delete an entity with what belongs to it (cascades are the database's)."""
+    tx.run(_delete(model), id=record.id)

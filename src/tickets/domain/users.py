@@ -1,0 +1,72 @@
+"""Accounts: an organization always keeps an admin."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from tickets.db import Row, Statement, Transaction
+from tickets.domain import records
+from tickets.errors import LastAdmin
+from tickets.models import User
+
+_OTHER_ADMIN = Statement(
+    select(User.id)
+    .where(
+        User.organization_id == bindparam("organization_id"),
+        User.role == "admin",
+        User.is_active.is_(True),
+        User.id != bindparam("id"),
+    )
+    .limit(1)
+)
+_BY_EMAIL = Statement(select(*User.__table__.c).where(User.email == bindparam("email")))
+
+
+def create(tx: Transaction, organization_id: int, *, email: str, name: str, role: str, is_active: bool = True) -> Row:
+    """Make an account; its e-mail is unique in the whole service."""
+    return records.add(
+        tx,
+        User,
+        organization_id=organization_id,
+        email=email.lower(),
+        name=name,
+        role=role,
+        is_active=is_active,
+    )
+
+
+def by_email(tx: Transaction, email: str) -> Row | None:
+    """Find an account by its e-mail."""
+    return tx.first(_BY_EMAIL, email=email.lower())
+
+
+def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
+    """Change an account.
+
+    Raises:
+        LastAdmin: the organization would be left without an active admin.
+    """
+    changes = dict(changes)
+    if "email" in changes:
+        changes["email"] = changes["email"].lower()
+    if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
+        _keep_an_admin(tx, user, "demoted or deactivated")
+    return records.change(tx, User, user, changes)
+
+
+def remove(tx: Transaction, user: Row) -> None:
+    """Delete an account with its keys; tickets and comments stay, without the name.
+
+    Raises:
+        LastAdmin: the organization would be left without an active admin.
+    """
+    _keep_an_admin(tx, user, "deleted")
+    records.remove(tx, User, user)
+
+
+def _keep_an_admin(tx: Transaction, user: Row, fate: str) -> None:
+    if user.role != "admin" or not user.is_active:
+        return
+    if tx.first(_OTHER_ADMIN, organization_id=user.organization_id, id=user.id) is None:
+        raise LastAdmin(f"The last admin cannot be {fate}; make somebody else an admin first.")

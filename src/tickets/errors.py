@@ -1,0 +1,135 @@
+"""Every failure a partner can see, as a type. `http/problems.py` renders them (RFC 9457)."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+
+class InputError(NamedTuple):
+    """One fault of the input.
+
+    Attributes:
+        pointer: JSON pointer (RFC 6901) into what `where` names, for example ``/subject``.
+        detail: what is wrong, without the value itself: it may be a secret.
+        where: ``body``, ``query``, ``path`` or ``header``.
+    """
+
+    pointer: str
+    detail: str
+    where: str = "body"
+
+
+class Problem(Exception):
+    """A failure with a status, a stable code and a title.
+
+    Args:
+        detail: what happened and what to do next, in one or two sentences.
+        errors: the faults of the input, if any.
+        headers: response headers that belong to the failure.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[InputError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+
+class InternalError(Problem):
+    """Something failed that should not have."""
+
+
+class InvalidRequest(Problem):
+    status, code, title = 400, "invalid_request", "Invalid request"
+
+
+class Unauthorized(Problem):
+    status, code, title = 401, "unauthorized", "Authentication required"
+
+
+class Forbidden(Problem):
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
+class InsufficientScope(Problem):
+    status, code, title = 403, "insufficient_scope", "The key lacks a scope"
+
+
+class NotFound(Problem):
+    status, code, title = 404, "not_found", "Not found"
+
+
+class MethodNotAllowed(Problem):
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class RequestTimeout(Problem):
+    status, code, title = 408, "request_timeout", "The request took too long to arrive"
+
+
+class AlreadyExists(Problem):
+    status, code, title = 409, "already_exists", "Already exists"
+
+
+class InUse(Problem):
+    status, code, title = 409, "in_use", "Still in use"
+
+
+class LastAdmin(Problem):
+    status, code, title = 409, "last_admin", "The last admin stays"
+
+
+class VersionConflict(Problem):
+    status, code, title = 409, "version_conflict", "Changed in the meantime"
+
+
+class InvalidTransition(Problem):
+    status, code, title = 409, "invalid_transition", "Status change not possible"
+
+
+class IdempotencyInProgress(Problem):
+    status, code, title = 409, "idempotency_in_progress", "Still being processed"
+
+
+class PreconditionFailed(Problem):
+    status, code, title = 412, "precondition_failed", "Precondition failed"
+
+
+class PayloadTooLarge(Problem):
+    status, code, title = 413, "payload_too_large", "Body too large"
+
+
+class UriTooLong(Problem):
+    status, code, title = 414, "uri_too_long", "Address too long"
+
+
+class UnsupportedMediaType(Problem):
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class IdempotencyKeyReused(Problem):
+    status, code, title = 422, "idempotency_key_reused", "Idempotency key reused"
+
+
+class RateLimited(Problem):
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+
+class HeadersTooLarge(Problem):
+    status, code, title = 431, "headers_too_large", "Header fields too large"
+
+
+class ServiceUnavailable(Problem):
+    status, code, title = 503, "service_unavailable", "Temporarily unavailable"
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"retry-after": str(retry_after)})

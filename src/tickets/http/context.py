@@ -1,0 +1,139 @@
+"""What a handler may ask for: the transaction it runs in and who is asking."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flask
+
+from tickets.contract.document import Document
+from tickets.db import Row, Transaction
+from tickets.domain.access import Principal
+from tickets.domain.listing import Listing
+from tickets.errors import PreconditionFailed, VersionConflict
+from tickets.http.pagination import Cursors, binding
+from tickets.http.transaction import Reader
+from tickets.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What lives as long as the application."""
+
+    settings: Settings
+    document: Document
+    cursors: Cursors
+    started_at: int
+
+
+class Call:
+    """One call of one operation.
+
+    Args:
+        services: what lives as long as the application.
+        caller: who is asking; None where nobody has to say.
+        transaction: an open one, or the reader that opens one when first needed.
+        operation_id: the operation.
+        if_match: the If-Match header.
+    """
+
+    __slots__ = ("_caller", "_transaction", "if_match", "operation_id", "services")
+
+    def __init__(
+        self,
+        services: Services,
+        caller: Principal | None,
+        transaction: Transaction | Reader,
+        operation_id: str,
+        if_match: str | None = None,
+    ) -> None:
+        self.services = services
+        self._caller = caller
+        self._transaction = transaction
+        self.operation_id = operation_id
+        self.if_match = if_match
+
+    @property
+    def tx(self) -> Transaction:
+        """The transaction; a read opens its snapshot here."""
+        if isinstance(self._transaction, Reader):
+            self._transaction = self._transaction.begin()
+        return self._transaction
+
+    @property
+    def caller(self) -> Principal:
+        """Who is asking."""
+        if self._caller is None:
+            raise LookupError(f"{self.operation_id} is public: it has no caller")
+        return self._caller
+
+    def expect(self, record: Row, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Check that the caller has seen the record as it is (RFC 9110, 13.1.1), and return the changes.
+
+        Args:
+            record: as it is now.
+            body: the changes, perhaps with the ``version`` they were made on.
+
+        Raises:
+            PreconditionFailed: If-Match names another version.
+            VersionConflict: ``version`` in the body is not the present one.
+        """
+        changes = dict(body or {})
+        version = changes.pop("version", record.version)
+        if self.if_match is not None and not matches(self.if_match, record.version):
+            raise PreconditionFailed(
+                f"If-Match names another version; the present one is {record.version}. Read it and try again."
+            )
+        if version != record.version:
+            raise VersionConflict(
+                f"The version is {record.version} by now, not {version}; read it again and repeat your change."
+            )
+        return changes
+
+    def page(
+        self,
+        listing: Listing,
+        show: Callable[[Row], Any],
+        *,
+        where: Mapping[str, Sequence[Any]],
+        sort: str,
+        limit: int,
+        cursor: str | None,
+    ) -> Any:
+        """Answer a list operation.
+
+        Args:
+            listing: what is listed.
+            show: makes the contract's object of a row.
+            where: the values of each filter.
+            sort: a sort of the listing, with ``-`` for descending.
+            limit: most rows.
+            cursor: from the caller.
+
+        Returns:
+            ``data``, ``next_cursor`` and ``prev_cursor``.
+
+        Raises:
+            InvalidRequest: the cursor is of another list.
+        """
+        cursors = self.services.cursors
+        bound = binding(self.operation_id, self.caller, where, sort)
+        position = cursors.read(cursor, bound) if cursor is not None else None
+        found = listing.page(self.tx, where=where, sort=sort, limit=limit, position=position)
+        return {
+            "data": [show(row) for row in found.rows],
+            "next_cursor": cursors.write(found.next, bound),
+            "prev_cursor": cursors.write(found.prev, bound),
+        }
+
+
+def matches(header: str, version: int) -> bool:
+    """Tell whether a list of entity tags (If-Match, If-None-Match) names a version."""
+    tag = f'"{version}"'
+    return header.strip() == "*" or any(part.strip().removeprefix("W/") == tag for part in header.split(","))
+
+
+def current() -> Call:
+    """Return the call being handled in this Flask application context."""
+    call: Call = flask.g.call
+    return call

@@ -1,0 +1,60 @@
+"""One request and what is known of it so far; the answer, before it is sent."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+_KEY = "tickets"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What the layers tell each other about a request.
+
+    Attributes:
+        request_id: on the answer, in every log line and problem.
+        client: IP address of who asked.
+        rate_headers: headers of the rate limit that applied; None until one was counted.
+        user_id: who asked, once known.
+        operation_id: which operation it is, once known.
+    """
+
+    request_id: str
+    client: str
+    rate_headers: Headers | None = None
+    user_id: int | None = None
+    operation_id: str | None = None
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """Return the exchange that the guard attached to a request."""
+    found: Exchange = scope["extensions"][_KEY]
+    return found
+
+
+def attach(scope: Scope, exchange: Exchange) -> None:
+    """Attach an exchange to a request; only the guard does."""
+    scope.setdefault("extensions", {})[_KEY] = exchange
+
+
+class Response(NamedTuple):
+    """An answer: status, headers without length, and body."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+
+    async def send(self, send: Send) -> None:
+        """Send it."""
+        headers = self.headers
+        if self.status not in (204, 304):
+            headers = [*headers, (b"content-length", str(len(self.body)).encode())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})

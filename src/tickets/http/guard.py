@@ -1,0 +1,221 @@
+"""The outermost layer: bounds on size and time, request ids, security headers, the last resort.
+
+Everything that no operation should have to think about, and everything a server lets through: no ASGI
+server closes a body that stalls, and none answers a malformed path with a problem.
+"""
+
+import asyncio
+import re
+import time
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
+
+import structlog
+
+from tickets import ids
+from tickets.errors import (
+    InternalError,
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    RequestTimeout,
+    UriTooLong,
+)
+from tickets.http import problems
+from tickets.http.exchange import App, Exchange, Headers, Receive, Scope, Send, attach
+from tickets.settings import Settings
+
+MAX_TARGET = 8_000
+"""Longest path with query, in bytes (RFC 9110, 4.1 recommends to support at least 8,000)."""
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+# The set that helmet sends by default; upgrade-insecure-requests is left out, since the service itself
+# speaks plain HTTP and the console would ask for its files over a port that is not there.
+SECURITY_HEADERS: Headers = [
+    (
+        b"content-security-policy",
+        (
+            b"default-src 'self';base-uri 'self';font-src 'self' https: data:;form-action 'self';"
+            b"frame-ancestors 'self';img-src 'self' data:;object-src 'none';script-src 'self';"
+            b"script-src-attr 'none';style-src 'self' https: 'unsafe-inline'"
+        ),
+    ),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"origin-agent-cluster", b"?1"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-dns-prefetch-control", b"off"),
+    (b"x-download-options", b"noopen"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"x-permitted-cross-domain-policies", b"none"),
+    (b"x-xss-protection", b"0"),
+]
+
+log = structlog.get_logger("tickets.access")
+
+
+class Guard:
+    """Wraps the application.
+
+    Args:
+        app: what answers.
+        settings: bounds, and whose X-Forwarded-For to believe.
+        base_path: where the API begins.
+        aliases: paths that answer as another path does.
+    """
+
+    def __init__(self, app: App, settings: Settings, *, base_path: str, aliases: dict[str, str]) -> None:
+        self._app = app
+        self._max_body = settings.max_body_bytes
+        self._timeout = settings.request_timeout
+        self._proxies = settings.trusted_proxies
+        self._base_path = base_path
+        self._aliases = aliases
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, whatever happens."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        exchange = Exchange(self._request_id(scope), client_address(scope, self._proxies))
+        attach(scope, exchange)
+        sender = _Sender(send, exchange)
+        path = scope["path"]
+        try:
+            self._check(scope)
+            scope["path"] = self._aliases.get(path, path)
+            await self._app(scope, _Body(receive, self._max_body, self._timeout), sender)
+        except Problem as problem:
+            await sender.fail(problem, path)
+        except Exception:
+            log.exception("failed", request_id=exchange.request_id, path=path)
+            await sender.fail(InternalError("Something went wrong on our side; quote the request id."), path)
+        log.info(
+            "request",
+            request_id=exchange.request_id,
+            method=scope["method"],
+            path=path,
+            operation=exchange.operation_id,
+            status=sender.status,
+            client=exchange.client,
+            user=exchange.user_id,
+            ms=round((time.perf_counter() - started) * 1000, 1),
+        )
+
+    @staticmethod
+    def _request_id(scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                return value.decode() if _SANE_ID.fullmatch(value) else ids.request_id()
+        return ids.request_id()
+
+    def _check(self, scope: Scope) -> None:
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        if len(raw) + len(scope["query_string"]) > MAX_TARGET:
+            raise UriTooLong(f"The address is longer than {MAX_TARGET} bytes; send less in the query.")
+        if b"%" in raw:
+            self._check_escapes(scope, raw)
+        path = scope["path"]
+        if path.startswith(self._base_path) and (path.endswith("/") or "//" in path):
+            raise NotFound("There is nothing at this address; addresses have no empty parts and no slash at the end.")
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                if not value.isdigit():
+                    raise InvalidRequest("The header content-length is not a number.")
+                if len(value) > 18 or int(value) > self._max_body:  # noqa: PLR2004 - more digits than any size has
+                    raise too_large(self._max_body)
+
+    @staticmethod
+    def _check_escapes(scope: Scope, raw: bytes) -> None:
+        path = scope["path"]
+        if _BAD_ESCAPE.search(raw) or _CONTROL.search(path) or "\N{REPLACEMENT CHARACTER}" in path:
+            raise InvalidRequest("The path is not valid percent-encoded UTF-8, or contains a control character.")
+        if b"%2f" in raw.lower():
+            raise NotFound("There is nothing at this address; an encoded slash is no part of any.")
+
+
+def too_large(most: int) -> PayloadTooLarge:
+    """Make the 413; the connection closes, since the rest of the body is not read."""
+    return PayloadTooLarge(f"The body is larger than {most} bytes; send less at once.", headers={"connection": "close"})
+
+
+class _Body:
+    """Receives a body within its bounds of size and time."""
+
+    def __init__(self, receive: Receive, most: int, timeout: int) -> None:
+        self._receive = receive
+        self._most = most
+        self._timeout = timeout
+        self._got = 0
+        self._deadline: float | None = None
+
+    async def __call__(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._deadline is None:
+            self._deadline = loop.time() + self._timeout
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestTimeout(
+                f"The body did not arrive within {self._timeout} s.", headers={"connection": "close"}
+            ) from None
+        self._got += len(message.get("body", b""))
+        if self._got > self._most:
+            raise too_large(self._most)
+        return message
+
+
+class _Sender:
+    """Sends an answer with the headers that every answer has."""
+
+    def __init__(self, send: Send, exchange: Exchange) -> None:
+        self._send = send
+        self._exchange = exchange
+        self.status = 0
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [
+                *message.get("headers", ()),
+                (b"x-request-id", self._exchange.request_id.encode()),
+                *(self._exchange.rate_headers or ()),
+                *SECURITY_HEADERS,
+            ]
+            message = {"type": "http.response.start", "status": self.status, "headers": headers}
+        await self._send(message)
+
+    async def fail(self, problem: Problem, path: str) -> None:
+        if self.status:
+            return  # the answer has begun: all that is left is to end the connection, which the server does
+        response = problems.render(problem, path=path, request_id=self._exchange.request_id)
+        await response.send(self)
+
+
+def client_address(scope: Scope, proxies: tuple[IPv4Network | IPv6Network, ...]) -> str:
+    """Return the address a request came from.
+
+    ``X-Forwarded-For`` counts only as far as each hop, from the right, is a trusted proxy.
+    """
+    client = scope.get("client")
+    address: str = client[0] if client else ""
+    if not proxies:
+        return address
+    hops = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+    for hop in reversed([*(part.strip() for part in hops.split(",") if part.strip()), address]):
+        try:
+            known = ip_address(hop)
+        except ValueError:
+            return address
+        address = hop
+        if not any(known in network for network in proxies):
+            return address
+    return address

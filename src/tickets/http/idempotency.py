@@ -1,0 +1,149 @@
+"""Idempotency-Key: a repeated POST is answered again, never done again.
+
+The record commits in the transaction of the effect it tells of, so neither is ever there without the other
+(draft-ietf-httpapi-idempotency-key-header).
+"""
+
+import base64
+import hashlib
+from typing import Any, NamedTuple
+
+import msgspec
+from cryptography.fernet import Fernet
+from sqlalchemy import bindparam, delete, insert, select
+
+from tickets import clock
+from tickets.db import Statement, Transaction
+from tickets.domain.access import Principal
+from tickets.errors import IdempotencyInProgress, IdempotencyKeyReused
+from tickets.http.exchange import Response
+from tickets.models import IdempotencyRecord as Record
+
+KEPT_FOR = clock.DAY
+_PURGED_AT_ONCE = 20
+
+_FIND = Statement(
+    select(*Record.__table__.c).where(
+        Record.organization_id == bindparam("organization_id"),
+        Record.scope == bindparam("scope"),
+        Record.expires_at > bindparam("now"),
+    )
+)
+_STORE = Statement(insert(Record).values({column.name: bindparam(column.name) for column in Record.__table__.c}))
+_PURGE = Statement(
+    delete(Record).where(
+        Record.scope.in_(
+            select(Record.scope)
+            .where(Record.expires_at <= bindparam("now"))
+            .order_by(Record.expires_at)
+            .limit(_PURGED_AT_ONCE)
+        ),
+        Record.expires_at <= bindparam("now"),
+    )
+)
+
+
+class Attempt(NamedTuple):
+    """A POST that came with a key.
+
+    Attributes:
+        organization_id: of the caller.
+        scope: hash of caller, method, path and key: what must be equal for a repeat.
+        fingerprint: hash of the body: what must not differ.
+    """
+
+    organization_id: int
+    scope: bytes
+    fingerprint: bytes
+
+
+def attempt(caller: Principal, method: str, path: str, key: str, body: Any) -> Attempt:
+    """Describe a POST with an Idempotency-Key; white space and order in the body do not count."""
+    scope = "\0".join((str(caller.user_id), method, path, key)).encode()
+    fingerprint = msgspec.json.encode(body, order="sorted")
+    return Attempt(caller.organization_id, hashlib.sha256(scope).digest(), hashlib.sha256(fingerprint).digest())
+
+
+class Idempotency:
+    """Remembers answers.
+
+    Args:
+        secret: the service's key; seals answers that show a secret.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._sealed = Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"idempotency:" + secret).digest()))
+        self._running: set[bytes] = set()
+
+    def enter(self, this: Attempt) -> None:
+        """Note that an attempt has begun; `leave` must follow.
+
+        Raises:
+            IdempotencyInProgress: the same attempt is still running.
+        """
+        if this.scope in self._running:
+            raise IdempotencyInProgress(
+                "The first request with this Idempotency-Key is still running; repeat it in a second.",
+                headers={"retry-after": "1"},
+            )
+        self._running.add(this.scope)
+
+    def leave(self, this: Attempt) -> None:
+        """Note that an attempt has ended."""
+        self._running.discard(this.scope)
+
+    def replay(self, tx: Transaction, this: Attempt) -> Response | None:
+        """Return the answer to an earlier request with the same key, if there was one.
+
+        Raises:
+            IdempotencyKeyReused: the earlier request had another body.
+        """
+        found = tx.first(_FIND, organization_id=this.organization_id, scope=this.scope, now=clock.now())
+        if found is None:
+            return None
+        if found.fingerprint != this.fingerprint:
+            raise IdempotencyKeyReused(
+                "This Idempotency-Key came with another body before; use a new key for a new request."
+            )
+        headers = [(b"content-type", found.content_type.encode()), (b"idempotency-replayed", b"true")]
+        headers += [
+            (name, value.encode())
+            for name, value in ((b"location", found.location), (b"etag", found.etag))
+            if value is not None
+        ]
+        body = found.body
+        if body.startswith(_SEAL):
+            body = self._sealed.decrypt(body.removeprefix(_SEAL))
+        return Response(found.status, headers, body)
+
+    def store(self, tx: Transaction, this: Attempt, response: Response, *, secret: bool) -> None:
+        """Keep an answer for 24 hours, in the transaction of its effect; drops a few that are older.
+
+        Args:
+            tx: the transaction of the effect.
+            this: the attempt.
+            response: its answer.
+            secret: whether the answer shows a secret and has to be sealed.
+        """
+        moment = clock.now()
+        tx.run(_PURGE, now=moment)
+        headers = dict(response.headers)
+        tx.run(
+            _STORE,
+            organization_id=this.organization_id,
+            scope=this.scope,
+            fingerprint=this.fingerprint,
+            status=response.status,
+            content_type=headers[b"content-type"].decode(),
+            location=_text(headers.get(b"location")),
+            etag=_text(headers.get(b"etag")),
+            body=_SEAL + self._sealed.encrypt(response.body) if secret else response.body,
+            expires_at=moment + KEPT_FOR,
+        )
+
+
+_SEAL = b"\0sealed\0"
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()

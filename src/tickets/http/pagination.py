@@ -1,0 +1,77 @@
+"""Cursors: opaque, signed, good for one list of one tenant with one filter and sort."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tickets.domain.access import Principal
+from tickets.domain.listing import Position
+from tickets.errors import InputError, InvalidRequest
+
+_TAG = 16
+
+
+class Cursors:
+    """Writes and reads cursors.
+
+    Args:
+        secret: the service's signing key.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = hashlib.sha256(b"cursor:" + secret).digest()
+
+    def write(self, position: Position | None, binding: bytes) -> str | None:
+        """Make the cursor of a position; None stays None, at either end of a list."""
+        if position is None:
+            return None
+        payload = msgspec.msgpack.encode(position)
+        return base64.urlsafe_b64encode(self._tag(payload, binding) + payload).rstrip(b"=").decode()
+
+    def read(self, cursor: str, binding: bytes) -> Position:
+        """Read a cursor back.
+
+        Raises:
+            InvalidRequest: it was not made by this service for this very list.
+        """
+        try:
+            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            raw = b""
+        tag, payload = raw[:_TAG], raw[_TAG:]
+        if not hmac.compare_digest(tag, self._tag(payload, binding)):
+            raise InvalidRequest(
+                "The cursor is not of this list. Take it unchanged from the last page; keep filters and sort.",
+                errors=[InputError("/cursor", "does not belong to this list, filter and sort", "query")],
+            )
+        return msgspec.msgpack.decode(payload, type=Position)
+
+    def _tag(self, payload: bytes, binding: bytes) -> bytes:
+        return hmac.digest(self._key, binding + payload, "sha256")[:_TAG]
+
+
+def binding(list_name: str, caller: Principal, where: Mapping[str, Any], sort: str) -> bytes:
+    """Condense what a cursor is good for into 32 bytes."""
+    who = caller.user_id if not caller.is_staff else None
+    parts = msgspec.json.encode([list_name, caller.organization_id, who, where, sort], order="deterministic")
+    return hashlib.sha256(parts).digest()
+
+
+def link_header(path: str, query: str, body: Mapping[str, Any]) -> str | None:
+    """Repeat a page's cursors as a Link header (RFC 8288).
+
+    Args:
+        path: the list's path.
+        query: its raw query string without the cursor.
+        body: the page.
+    """
+    links = [
+        f'<{path}?{query + "&" if query else ""}cursor={body[f"{relation}_cursor"]}>; rel="{relation}"'
+        for relation in ("next", "prev")
+        if body[f"{relation}_cursor"]
+    ]
+    return ", ".join(links) or None

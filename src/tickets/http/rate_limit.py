@@ -1,0 +1,70 @@
+"""Rate limits: counted per key or address, told in both families of headers, a 429 when used up.
+
+The headers are the ``x-ratelimit-*`` family and ``RateLimit`` / ``RateLimit-Policy`` of the IETF's draft
+"RateLimit header fields for HTTP".
+"""
+
+import time
+from functools import lru_cache
+
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+
+from tickets.domain.access import Principal
+from tickets.errors import RateLimited
+from tickets.http.exchange import Exchange
+from tickets.settings import Settings
+
+
+class RateLimiter:
+    """Counts requests in fixed windows, in the memory of this process.
+
+    Args:
+        settings: the limits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._api_key = settings.rate_limit_api_key
+        self._anonymous = settings.rate_limit_anonymous
+        self._storage = MemoryStorage()
+
+    def count(self, exchange: Exchange, caller: Principal) -> None:
+        """Count a request of a caller.
+
+        Raises:
+            RateLimited: the key has used up its window.
+        """
+        self._hit(exchange, "api-key", caller.rate_limit or self._api_key, str(caller.api_key_id))
+
+    def count_anonymous(self, exchange: Exchange) -> None:
+        """Count a request without valid credentials, by address.
+
+        Raises:
+            RateLimited: the address has used up its window.
+        """
+        self._hit(exchange, "anonymous", self._anonymous, exchange.client)
+
+    def _hit(self, exchange: Exchange, policy: str, rate: str, identity: str) -> None:
+        item = _parsed(rate)
+        window = item.get_expiry()
+        key = item.key_for(policy, identity)
+        used = self._storage.incr(key, window)
+        reset = max(1, min(window, int(self._storage.get_expiry(key) - time.time() + 0.999)))
+        remaining = max(0, item.amount - used)
+        exchange.rate_headers = [
+            (b"x-ratelimit-limit", b"%d" % item.amount),
+            (b"x-ratelimit-remaining", b"%d" % remaining),
+            (b"x-ratelimit-reset", b"%d" % reset),
+            (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (policy.encode(), item.amount, window)),
+            (b"ratelimit", b'"%s";r=%d;t=%d' % (policy.encode(), remaining, reset)),
+        ]
+        if used > item.amount:
+            raise RateLimited(
+                f"The limit {policy!r} of {rate} is used up; try again in {reset} s.",
+                headers={"retry-after": str(reset)},
+            )
+
+
+@lru_cache(maxsize=1024)
+def _parsed(rate: str) -> RateLimitItem:
+    return parse(rate)

@@ -1,0 +1,153 @@
+"""Who opens and commits transactions for requests: reads inline, writes many to a commit.
+
+SQLite answers in microseconds, and each hop to another thread costs more than the statement (decisions/0002).
+So statements run on the event loop. A commit waits for the disk: it runs in a thread of its own, and all
+writes that arrive meanwhile share the next one, each behind its own savepoint. An answer leaves only after
+the commit that holds it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from tickets.db import Connection, Database, Locked, Transaction
+
+MAX_BATCH = 64
+"""Most writes to one commit: what runs inline between two looks of the event loop at its sockets."""
+
+Work = Callable[[Transaction], Any]
+
+
+class Reader:
+    """Reads on the event loop, on one connection, one request at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection = Connection(database)
+        self._open = False
+
+    def begin(self) -> Transaction:
+        """Open a snapshot.
+
+        Raises:
+            ServiceUnavailable: the database cannot be read.
+        """
+        transaction = self._connection.begin(write=False)
+        self._open = True
+        return transaction
+
+    def end(self) -> None:
+        """Give the snapshot up, if there is one."""
+        if self._open:
+            self._open = False
+            self._connection.rollback()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class Writer:
+    """Runs writes one after another and commits them together.
+
+    Args:
+        database: where to write.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # It never waits for a lock by itself: its statements run on the event loop.
+        self._connection = Connection(database, patience=0)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._waiting: deque[tuple[Work, asyncio.Future[Any], bool]] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    async def run(self, work: Work, *, long: bool = False) -> Any:
+        """Run work in a transaction and return its result once it is on disk.
+
+        Args:
+            work: makes its statements and returns; an exception undoes what it did, and only that.
+            long: run it alone in a thread, since it would keep the event loop too long.
+
+        Raises:
+            ServiceUnavailable: the database is locked, or the commit failed: nothing is stored.
+        """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future, long))
+        if self._running is None:
+            self._running = asyncio.create_task(self._drain())
+        return await future
+
+    async def close(self) -> None:
+        """Finish what waits, then close."""
+        while self._running is not None:
+            await self._running
+        self._thread.shutdown()
+        self._connection.close()
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                if self._waiting[0][2]:
+                    await self._run_alone(*self._waiting.popleft()[:2])
+                else:
+                    await self._run_batch()
+        finally:
+            self._running = None
+
+    async def _run_alone(self, work: Work, future: asyncio.Future[Any]) -> None:
+        def whole() -> Any:
+            with self._database.write() as transaction:
+                return work(transaction)
+
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, whole)
+        except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for it
+            _settle(future, error, failed=True)
+        else:
+            _settle(future, result)
+
+    async def _run_batch(self) -> None:
+        loop = asyncio.get_running_loop()
+        begin = partial(self._database.begin_write, self._connection)
+        try:
+            try:
+                transaction = begin(wait=0)
+            except Locked:
+                transaction = await loop.run_in_executor(self._thread, begin)
+        except Exception as error:  # noqa: BLE001 - it is everybody's who waits
+            while self._waiting:
+                _settle(self._waiting.popleft()[1], error, failed=True)
+            return
+        outcomes: list[tuple[asyncio.Future[Any], Any, bool]] = []
+        try:
+            while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH:
+                work, future, _ = self._waiting.popleft()
+                outcomes.append((future, *_attempt(transaction, work)))
+            await loop.run_in_executor(self._thread, self._connection.commit)
+        except Exception as error:  # noqa: BLE001 - it is everybody's who waits for this commit
+            outcomes = [(future, error, True) for future, _, _ in outcomes]
+        finally:
+            self._connection.rollback()
+            self._database.end_write()
+        for future, result, failed in outcomes:
+            _settle(future, result, failed=failed)
+
+
+def _attempt(transaction: Transaction, work: Work) -> tuple[Any, bool]:
+    try:
+        with transaction.savepoint():
+            return work(transaction), False
+    except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for it
+        return error, True
+
+
+def _settle(future: asyncio.Future[Any], result: Any, *, failed: bool = False) -> None:
+    if future.cancelled():
+        return
+    if failed:
+        future.set_exception(result)
+    else:
+        future.set_result(result)

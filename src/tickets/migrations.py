@@ -1,0 +1,54 @@
+"""The schema's revisions: which one a database has, and the way to the newest."""
+
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from tickets.db import Database
+from tickets.settings import shipped
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(shipped("alembic")).replace("%", "%%"))
+    return config
+
+
+def head() -> str:
+    """Return the newest revision the code knows."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    if revision is None:
+        raise LookupError("alembic/versions has no revision")
+    return revision
+
+
+def current(database: Database) -> str | None:
+    """Return the revision of a database; None when it is missing or empty."""
+    if not database.path.exists():
+        return None
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Bring a database to a revision, in one transaction a step; makes the file when it is missing.
+
+    Raises:
+        RuntimeError: rows would be left that point nowhere.
+    """
+    database.path.parent.mkdir(parents=True, exist_ok=True)
+    with database.engine.connect() as connection:
+        # SQLite changes a table by copying and dropping it; with the keys on, that would delete what
+        # cascades from it. The pragma does nothing inside a transaction.
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys=OFF")
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.commit()
+        broken = driver.execute("PRAGMA foreign_key_check").fetchall()
+    if broken:
+        raise RuntimeError(f"The migration left rows that point nowhere: {broken[:5]}")

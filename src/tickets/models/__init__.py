@@ -1,0 +1,25 @@
+"""The tables, one file a noun."""
+
+from tickets.models.api_keys import ApiKey
+from tickets.models.base import Base
+from tickets.models.comments import Comment
+from tickets.models.contacts import Contact
+from tickets.models.idempotency import IdempotencyRecord
+from tickets.models.organizations import Counter, Organization
+from tickets.models.teams import Team, TeamMember
+from tickets.models.tickets import Ticket
+from tickets.models.users import User
+
+__all__ = [
+    "ApiKey",
+    "Base",
+    "Comment",
+    "Contact",
+    "Counter",
+    "IdempotencyRecord",
+    "Organization",
+    "Team",
+    "TeamMember",
+    "Ticket",
+    "User",
+]

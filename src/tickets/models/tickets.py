@@ -1,0 +1,60 @@
+"""Tickets, with an index for each filter and sort a list offers."""
+
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tickets.models.base import Base, Big, Entity, length, one_of
+
+STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
+PRIORITIES = ("low", "medium", "high", "urgent")
+TYPES = ("question", "incident", "problem", "task")
+SOURCES = ("api", "import", "simulation")
+
+
+class Ticket(Entity, Base):
+    """What a contact asks for, and how far it has come."""
+
+    __tablename__ = "tickets"
+    __table_args__ = (
+        Index("uq_tickets_organization_id_number", "organization_id", "number", unique=True),
+        *(
+            Index(f"ix_tickets_organization_id_{sort}", "organization_id", sort, "id")
+            for sort in ("created_at", "updated_at")
+        ),
+        *(
+            Index(f"ix_tickets_organization_id_{column}", "organization_id", column, "created_at", "id")
+            for column in ("status", "priority", "type", "assignee_id")
+        ),
+        # A contact or team implies the organization; these also serve what goes with a deleted one.
+        Index("ix_tickets_contact_id", "contact_id", "created_at", "id"),
+        Index("ix_tickets_team_id", "team_id", "created_at", "id", sqlite_where=text("team_id IS NOT NULL")),
+        Index("ix_tickets_assignee_id", "assignee_id", sqlite_where=text("assignee_id IS NOT NULL")),
+        Index("ix_tickets_created_by_id", "created_by_id"),
+        one_of("status", STATUSES),
+        one_of("priority", PRIORITIES),
+        one_of("type", TYPES),
+        one_of("source", SOURCES),
+        length("subject", 255, 1),
+        length("description", 50_000),
+        {"sqlite_autoincrement": True},
+    )
+
+    organization_id: Mapped[int] = mapped_column(Big, ForeignKey("organizations.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(Big)
+    subject: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(20))
+    priority: Mapped[str] = mapped_column(String(20))
+    type: Mapped[str] = mapped_column(String(20))
+    source: Mapped[str] = mapped_column(String(20))
+    contact_id: Mapped[int] = mapped_column(Big, ForeignKey("contacts.id"))
+    assignee_id: Mapped[int | None] = mapped_column(Big, ForeignKey("users.id", ondelete="SET NULL"))
+    team_id: Mapped[int | None] = mapped_column(Big, ForeignKey("teams.id", ondelete="SET NULL"))
+    created_by_id: Mapped[int | None] = mapped_column(Big, ForeignKey("users.id", ondelete="SET NULL"))
+    tags: Mapped[list[str]] = mapped_column(JSON)
+    custom_fields: Mapped[dict[str, Any]] = mapped_column(JSON)
+    first_responded_at: Mapped[int | None] = mapped_column(Big)
+    resolved_at: Mapped[int | None] = mapped_column(Big)
+    closed_at: Mapped[int | None] = mapped_column(Big)

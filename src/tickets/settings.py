@@ -1,0 +1,156 @@
+"""Settings from the environment, checked once at start."""
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+MIN_SECRET = 32
+_RATE = re.compile(r"([1-9][0-9]{0,8})/(?:([1-9][0-9]{0,4})[ ]?)?(second|minute|hour|day)")
+_CHECKOUT = Path(__file__).parents[2]
+
+
+class SettingsError(ValueError):
+    """A setting has a value the service cannot run with; the message is one line for the operator."""
+
+
+def shipped(name: str) -> Path:
+    """Find a file that comes with the project: openapi.yaml, alembic.
+
+    In a checkout it lies at the top; a wheel carries it inside the package.
+    """
+    inside = Path(__file__).with_name("shipped") / name
+    return inside if inside.exists() else _CHECKOUT / name
+
+
+def _default_var() -> Path:
+    return (_CHECKOUT if (_CHECKOUT / "openapi.yaml").exists() else Path.cwd()) / "var"
+
+
+def _rate(text: str) -> str:
+    if _RATE.fullmatch(text) is None:
+        raise ValueError("write it like 5/second, 60/minute or 100/15 minute")
+    return text
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"use one of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(word) for word in _words(text))
+
+
+def _database_url(text: str) -> str:
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ValueError("write it like sqlite:////srv/tickets/tickets.db") from None
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise ValueError("only a SQLite file is supported: sqlite:////srv/tickets/tickets.db")
+    return text
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("it must be 1 or more")
+    return number
+
+
+def _setting(parse: Callable[[str], Any], default: Any = None, **more: Any) -> Any:
+    return field(default=default, metadata={"parse": parse}, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an operator can choose; each field is the environment variable ``TICKETS_<NAME>``.
+
+    Attributes:
+        var_dir: folder for what the service writes.
+        database_url: SQLAlchemy URL; the default is ``tickets.db`` under `var_dir`.
+        env: ``development`` or ``production``.
+        secret_key: signs cursors and seals stored secrets, at least 32 characters; made on first start
+            for the embedded default, required in production.
+        rate_limit_api_key: requests an API key may make, like ``5/second``.
+        rate_limit_anonymous: requests an IP address may make without valid credentials.
+        cors_origins: origins that browsers may call from; none by default.
+        trusted_proxies: networks whose ``X-Forwarded-For`` is believed.
+        log_level: debug, info, warning or error.
+        sqlite_synchronous: ``FULL`` (what was acknowledged is on disk) or ``NORMAL``.
+        max_body_bytes: largest request body.
+        request_timeout: seconds a request may take to arrive.
+        max_connections: connections served at once; more get a 503.
+    """
+
+    var_dir: Path = _setting(Path, default=None)
+    database_url: str = _setting(_database_url, default="")
+    env: str = _setting(_one_of("development", "production"), default="development")
+    secret_key: str = _setting(str, default="", repr=False)
+    rate_limit_api_key: str = _setting(_rate, default="5/second")
+    rate_limit_anonymous: str = _setting(_rate, default="30/minute")
+    cors_origins: tuple[str, ...] = _setting(_words, default=())
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(_networks, default=())
+    log_level: str = _setting(_one_of("debug", "info", "warning", "error"), default="info")
+    sqlite_synchronous: str = _setting(_one_of("FULL", "NORMAL"), default="FULL")
+    max_body_bytes: int = _setting(_positive, default=1_048_576)
+    request_timeout: int = _setting(_positive, default=20)
+    max_connections: int = _setting(_positive, default=2_000)
+
+    def __post_init__(self) -> None:
+        var_dir = (self.var_dir or _default_var()).absolute()
+        object.__setattr__(self, "var_dir", var_dir)
+        if not self.database_url:
+            object.__setattr__(self, "database_url", f"sqlite:///{var_dir / 'tickets.db'}")
+        if self.secret_key and len(self.secret_key) < MIN_SECRET:
+            raise SettingsError("TICKETS_SECRET_KEY is too short: use at least 32 random characters.")
+        if self.env == "production" and not self.secret_key:
+            raise SettingsError("TICKETS_ENV=production needs TICKETS_SECRET_KEY: set at least 32 random characters.")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings from environment variables.
+
+        Raises:
+            SettingsError: a value cannot be used.
+        """
+        values: dict[str, Any] = {}
+        for spec in fields(cls):
+            name = f"TICKETS_{spec.name.upper()}"
+            text = environ.get(name, "")
+            if not text:
+                continue
+            try:
+                values[spec.name] = spec.metadata["parse"](text)
+            except ValueError as error:
+                raise SettingsError(f"{name}={text!r} cannot be used: {error}.") from None
+        return cls(**values)
+
+    def signing_key(self) -> bytes:
+        """Return the secret key; the embedded default makes one on first use, readable by its owner only."""
+        if self.secret_key:
+            return self.secret_key.encode()
+        file = self.var_dir / "secret.key"
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return file.read_bytes()
+        with os.fdopen(descriptor, "w") as new:
+            new.write(secrets.token_urlsafe(48))
+        return file.read_bytes()

@@ -1,0 +1,20 @@
+"""Users as the contract shows them."""
+
+from tickets import wire
+from tickets.clock import rfc3339
+from tickets.db import Row
+
+
+def user(row: Row) -> wire.User:
+    """Show an account."""
+    return {
+        "id": row.id,
+        "organization_id": row.organization_id,
+        "email": row.email,
+        "name": row.name,
+        "role": row.role,
+        "is_active": row.is_active,
+        "version": row.version,
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+    }
