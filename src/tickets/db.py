@@ -211,6 +211,12 @@ class _Gate:
         fcntl.flock(self._file, fcntl.LOCK_UN)
         self._inside.release()
 
+    def close(self) -> None:
+        """Close the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
 
 class Locked(ServiceUnavailable):
     """Another process holds the lock."""
@@ -290,6 +296,7 @@ class Database:
         self.engine = _engine(settings)
         self._gate = _Gate(self.path.with_name(self.path.name + ".gate"))
         self._local = threading.local()
+        self._threads: list[Connection] = []
 
     def begin_write(self, connection: Connection, *, wait: float = LOCK_TIMEOUT) -> Transaction:
         """Pass the gate and open the transaction that may write; `end_write` gives the gate back.
@@ -324,6 +331,7 @@ class Database:
     def _mine(self) -> Connection:
         if not hasattr(self._local, "connection"):
             self._local.connection = Connection(self)
+            self._threads.append(self._local.connection)
         mine: Connection = self._local.connection
         return mine
 
@@ -354,8 +362,10 @@ class Database:
             self.end_write()
 
     def close(self) -> None:
-        """Close the connections that nobody holds."""
-        self._mine().close()
+        """Close what `read` and `write` opened; no thread may be inside them any more."""
+        for connection in self._threads:
+            connection.close()
+        self._gate.close()
         self.engine.dispose()
 
     def __enter__(self) -> Self:

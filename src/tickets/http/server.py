@@ -105,6 +105,25 @@ def _too_large() -> HeadersTooLarge:
     return HeadersTooLarge(f"The headers are larger than {MAX_HEADERS} bytes; send less.")
 
 
+def configuration(app: App, settings: Settings, *, host: str, port: int) -> uvicorn.Config:
+    """Configure the server: one process, bounded connections, nothing that names itself."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=type("Protocol", (BoundedProtocol,), {"header_timeout": float(settings.request_timeout)}),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=settings.request_timeout,
+        timeout_graceful_shutdown=8,
+        limit_concurrency=settings.max_connections,
+    )
+
+
 def serve(app: App, settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is in flight is finished first.
 
@@ -114,22 +133,6 @@ def serve(app: App, settings: Settings, *, host: str, port: int) -> None:
         host: address to listen on.
         port: port to listen on.
     """
-    protocol = type("Protocol", (BoundedProtocol,), {"header_timeout": float(settings.request_timeout)})
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        http=protocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-        timeout_keep_alive=settings.request_timeout,
-        timeout_graceful_shutdown=8,
-        limit_concurrency=settings.max_connections,
-        backlog=2048,
-    )
+    # Its lines about starting and stopping; each request has one of ours.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    uvicorn.Server(configuration(app, settings, host=host, port=port)).run()

@@ -1,0 +1,5 @@
+"""``python -m tickets`` is the command line."""
+
+from tickets.cli import main
+
+main()

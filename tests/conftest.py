@@ -1,0 +1,61 @@
+"""Fixtures: one running service for most tests, and a tenant of its own for each test."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from factories import Client, Tenant
+from service import ThreadService
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadService]:
+    """A service that runs for the whole session."""
+    running = ThreadService(tmp_path_factory.mktemp("service"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def tenant(service: ThreadService) -> Iterator[Tenant]:
+    """An organization of the test's own."""
+    made = Tenant(service.database, service.origin)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other(service: ThreadService) -> Iterator[Tenant]:
+    """Another organization."""
+    made = Tenant(service.database, service.origin)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def admin(tenant: Tenant) -> Client:
+    """An admin of the tenant."""
+    return tenant.client("admin")
+
+
+@pytest.fixture
+def agent(tenant: Tenant) -> Client:
+    """An agent of the tenant."""
+    return tenant.client("agent")
+
+
+@pytest.fixture
+def user(tenant: Tenant) -> Client:
+    """A user of the tenant, who only raises tickets."""
+    return tenant.client("user")
+
+
+@pytest.fixture
+def anonymous(service: ThreadService) -> Iterator[Client]:
+    """Somebody without a key."""
+    with Client(service.origin) as client:
+        yield client

@@ -1,0 +1,87 @@
+"""Tenants, people and tickets for tests; each test makes its own, so no test sees another's."""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tickets.db import Database
+from tickets.domain import api_keys, organizations, users
+
+_numbers = itertools.count(1)
+
+
+class Client(httpx.Client):
+    """An HTTP client that speaks with one API key, relative to the API's base path."""
+
+    def __init__(self, origin: str, key: str | None = None, **kwargs: Any) -> None:
+        headers = {"x-api-key": key} if key else {}
+        super().__init__(base_url=f"{origin}/api/v1", headers=headers, timeout=30, **kwargs)
+        self.key = key
+
+
+@dataclass
+class Tenant:
+    """An organization with clients for each role; made in the database, as an operator would."""
+
+    database: Database
+    origin: str
+    number: int = field(default_factory=lambda: next(_numbers))
+
+    def __post_init__(self) -> None:
+        with self.database.write() as tx:
+            self.organization = organizations.create(tx, name=f"Tenant {self.number}", slug=f"tenant-{self.number}")
+        self.id: int = self.organization.id
+        self._clients: dict[str, Client] = {}
+        self.users: dict[str, Any] = {}
+
+    def user(self, role: str, **values: Any) -> Any:
+        """Make an account."""
+        number = next(_numbers)
+        values = {"email": f"{role}-{number}@tenant-{self.number}.example", "name": f"{role.title()} {number}", **values}
+        with self.database.write() as tx:
+            return users.create(tx, self.id, role=role, **values)
+
+    def key(self, user: Any, **values: Any) -> str:
+        """Make an API key that no rate limit stops."""
+        values = {"name": "test", "rate_limit": "1000000/second", **values}
+        with self.database.write() as tx:
+            return api_keys.create(tx, user, **values)[1]
+
+    def client(self, role: str = "admin", **values: Any) -> Client:
+        """Return the client of a role; with values it is one with a key of its own."""
+        if values:
+            return Client(self.origin, self.key(self.user(role), **values))
+        if role not in self._clients:
+            self.users[role] = self.user(role)
+            self._clients[role] = Client(self.origin, self.key(self.users[role]))
+        return self._clients[role]
+
+    def create(self, path: str, **body: Any) -> dict[str, Any]:
+        """POST as the admin and return what was made."""
+        response = self.client().post(path, json=body)
+        assert response.status_code == 201, response.text
+        return response.json()
+
+    def ticket(self, **values: Any) -> dict[str, Any]:
+        """Raise a ticket as the admin."""
+        return self.create("/tickets", **{"subject": "Printer", "description": "It is on fire.", **values})
+
+    def contact(self, **values: Any) -> dict[str, Any]:
+        """Add a contact."""
+        number = next(_numbers)
+        return self.create("/contacts", **{"email": f"c{number}@example.com", "name": f"Contact {number}", **values})
+
+    def team(self, **values: Any) -> dict[str, Any]:
+        """Make a team."""
+        return self.create("/teams", **{"name": f"Team {next(_numbers)}", **values})
+
+    def comment(self, ticket: dict[str, Any], **values: Any) -> dict[str, Any]:
+        """Comment on a ticket as the admin."""
+        return self.create(f"/tickets/{ticket['id']}/comments", **{"body": "On it.", **values})
+
+    def close(self) -> None:
+        """Close the clients."""
+        for client in self._clients.values():
+            client.close()
