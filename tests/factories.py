@@ -23,15 +23,24 @@ class Client(httpx.Client):
 
 @dataclass
 class Tenant:
-    """An organization with clients for each role; made in the database, as an operator would."""
+    """An organization with clients for each role; made in the database, as an operator would.
+
+    With a slug it is the one that has it.
+    """
 
     database: Database
     origin: str
+    slug: str | None = None
     number: int = field(default_factory=lambda: next(_numbers))
 
     def __post_init__(self) -> None:
         with self.database.write() as tx:
-            self.organization = organizations.create(tx, name=f"Tenant {self.number}", slug=f"tenant-{self.number}")
+            self.organization = (
+                organizations.by_slug(tx, self.slug)
+                if self.slug
+                else organizations.create(tx, name=f"Tenant {self.number}", slug=f"tenant-{self.number}")
+            )
+        assert self.organization is not None
         self.id: int = self.organization.id
         self._clients: dict[str, Client] = {}
         self.users: dict[str, Any] = {}

@@ -81,10 +81,10 @@ class OrganizationUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Role: TypeAlias = Literal["admin", "agent", "user", "platform"]
+Role: TypeAlias = Literal['admin', 'agent', 'user', 'platform']
 
 
-AssignableRole: TypeAlias = Literal["admin", "agent", "user"]
+AssignableRole: TypeAlias = Literal['admin', 'agent', 'user']
 
 
 class User(TypedDict):
@@ -175,16 +175,16 @@ class ContactUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-TicketStatus: TypeAlias = Literal["open", "in_progress", "pending", "resolved", "closed"]
+TicketStatus: TypeAlias = Literal['open', 'in_progress', 'pending', 'resolved', 'closed']
 
 
-TicketPriority: TypeAlias = Literal["low", "medium", "high", "urgent"]
+TicketPriority: TypeAlias = Literal['low', 'medium', 'high', 'urgent']
 
 
-TicketType: TypeAlias = Literal["question", "incident", "problem", "task"]
+TicketType: TypeAlias = Literal['question', 'incident', 'problem', 'task']
 
 
-TicketSource: TypeAlias = Literal["api", "import", "simulation"]
+TicketSource: TypeAlias = Literal['api', 'import', 'simulation']
 
 
 TicketSubject: TypeAlias = str
@@ -238,8 +238,8 @@ class Ticket(TypedDict):
 class TicketCreate(TypedDict):
     subject: TicketSubject
     description: TicketDescription
-    priority: NotRequired[Literal["low", "medium", "high", "urgent"]]
-    type: NotRequired[Literal["question", "incident", "problem", "task"]]
+    priority: NotRequired[Literal['low', 'medium', 'high', 'urgent']]
+    type: NotRequired[Literal['question', 'incident', 'problem', 'task']]
     contact_id: NotRequired[Id]
     assignee_id: NotRequired[TicketAssigneeId | None]
     team_id: NotRequired[TicketTeamId | None]
@@ -261,10 +261,10 @@ class TicketUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-CommentVisibility: TypeAlias = Literal["public", "internal"]
+CommentVisibility: TypeAlias = Literal['public', 'internal']
 
 
-CommentAuthorType: TypeAlias = Literal["user", "contact"]
+CommentAuthorType: TypeAlias = Literal['user', 'contact']
 
 
 CommentAuthorId: TypeAlias = int | None
@@ -289,12 +289,12 @@ class Comment(TypedDict):
 class CommentCreate(TypedDict):
     ticket_id: Id
     body: CommentBody
-    visibility: NotRequired[Literal["public", "internal"]]
+    visibility: NotRequired[Literal['public', 'internal']]
 
 
 class TicketCommentCreate(TypedDict):
     body: CommentBody
-    visibility: NotRequired[Literal["public", "internal"]]
+    visibility: NotRequired[Literal['public', 'internal']]
 
 
 class CommentUpdate(TypedDict):
@@ -303,23 +303,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal[
-    "*",
-    "organizations:read",
-    "organizations:write",
-    "users:read",
-    "users:write",
-    "teams:read",
-    "teams:write",
-    "contacts:read",
-    "contacts:write",
-    "tickets:read",
-    "tickets:write",
-    "comments:read",
-    "comments:write",
-    "api_keys:read",
-    "api_keys:write",
-]
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -376,11 +360,11 @@ class ApiKeyCreate(TypedDict):
 
 
 class Health(TypedDict):
-    status: Literal["ok"]
+    status: Literal['ok']
 
 
 class ReadinessChecks(TypedDict):
-    database: Literal["ok"]
+    database: Literal['ok']
 
 
 class Meta(TypedDict):
@@ -390,39 +374,15 @@ class Meta(TypedDict):
     uptime_seconds: float
 
 
-ProblemCode: TypeAlias = Literal[
-    "invalid_request",
-    "unauthorized",
-    "forbidden",
-    "insufficient_scope",
-    "not_found",
-    "method_not_allowed",
-    "request_timeout",
-    "conflict",
-    "already_exists",
-    "in_use",
-    "last_admin",
-    "version_conflict",
-    "invalid_transition",
-    "idempotency_in_progress",
-    "precondition_failed",
-    "payload_too_large",
-    "uri_too_long",
-    "unsupported_media_type",
-    "idempotency_key_reused",
-    "rate_limited",
-    "headers_too_large",
-    "internal_error",
-    "service_unavailable",
-]
+ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'forbidden', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'in_use', 'last_admin', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
 
 
 ProblemError = TypedDict(
-    "ProblemError",
+    'ProblemError',
     {
-        "pointer": str,
-        "in": Literal["body", "query", "path", "header"],
-        "detail": str,
+        'pointer': str,
+        'in': Literal['body', 'query', 'path', 'header'],
+        'detail': str,
     },
 )
 
@@ -474,7 +434,7 @@ class Organization(TypedDict):
 
 
 class Readiness(TypedDict):
-    status: Literal["ready"]
+    status: Literal['ready']
     checks: ReadinessChecks
 
 

@@ -1,0 +1,87 @@
+"""Fuzz a running service against the contract: `make contract`, and a shorter run among the tests.
+
+    python tests/contract/fuzz.py [--max-examples N] [more arguments for schemathesis]
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from factories import Tenant
+from service import ProcessService
+
+
+def run(var_dir: Path, arguments: list[str]) -> int:
+    """Start a service on fresh demo data and let schemathesis at it.
+
+    Args:
+        var_dir: an empty folder for the service, the credentials and the reports.
+        arguments: more arguments for ``schemathesis run``.
+
+    Returns:
+        The exit code: 0 when nothing was found.
+    """
+    var_dir.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [sys.executable, "-m", "tickets", "migrate"],
+        env={**os.environ, "TICKETS_VAR_DIR": str(var_dir)},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    subprocess.run(
+        [sys.executable, "-m", "tickets", "demo"],
+        env={**os.environ, "TICKETS_VAR_DIR": str(var_dir)},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    service = ProcessService(var_dir)
+    try:
+        environment = {**os.environ, **_credentials(service, var_dir)}
+        command = [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
+            *("run", f"{service.origin}/openapi.json", "--url", f"{service.origin}/api/v1"),
+            *arguments,
+        ]
+        return subprocess.run(command, env=environment, cwd=HERE, check=False).returncode
+    finally:
+        code = service.stop()
+        assert code == 0, f"the service ended with {code}; its log is {service.log}"
+
+
+def _credentials(service: ProcessService, var_dir: Path) -> dict[str, str]:
+    """Make an admin of the demo tenant, one of another (neither may see what is the other's), and an operator."""
+    one, another = Tenant(service.database, service.origin, slug="acme"), Tenant(service.database, service.origin)
+    users = {"admin of one tenant": one.user("admin"), "admin of another": another.user("admin")}
+    users["operator"] = one.user("platform")
+    entries = [
+        {"name": name, "fixedHeaders": [{"name": "x-api-key", "value": one.key(user)}]} for name, user in users.items()
+    ]
+    auth, own = var_dir / "auth.json", var_dir / "own.json"
+    auth.write_text(json.dumps({"auth": entries}))
+    own.write_text(
+        json.dumps(
+            {
+                "user_id": [user.id for user in users.values()],
+                "organization_id": [one.id, another.id],
+                "api_key_id": list(range(1, 10)),
+            }
+        )
+    )
+    return {
+        "TICKETS_FUZZ_AUTH": str(auth),
+        "TICKETS_FUZZ_OWN": str(own),
+        "TICKETS_FUZZ_REPORTS": str(var_dir / "reports"),
+        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+    }
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(os.environ.get("FUZZ_DIR", folder))
+        raise SystemExit(run(target, sys.argv[1:]))
