@@ -23,6 +23,7 @@ def _whole_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=16_384)
 def rfc3339(millis: int) -> str:
     """Write a time as the API shows it: RFC 3339, UTC, milliseconds and ``Z``.
 

@@ -32,10 +32,7 @@ class Authenticator:
         Raises:
             Unauthorized: the key is unknown, revoked or expired, or its user deactivated.
         """
-        try:
-            found = api_keys.authenticate(self._reader.begin(), key)
-        finally:
-            self._reader.end()
+        found = api_keys.authenticate(self._reader.single(), key)
         if found is None:
             raise unauthorized("The API key is not valid: it is unknown, expired or revoked.")
         caller, touch_due = found

@@ -4,6 +4,7 @@ The headers are the ``x-ratelimit-*`` family and ``RateLimit`` / ``RateLimit-Pol
 "RateLimit header fields for HTTP".
 """
 
+import math
 import time
 from functools import lru_cache
 
@@ -47,9 +48,10 @@ class RateLimiter:
     def _hit(self, exchange: Exchange, policy: str, rate: str, identity: str) -> None:
         item = _parsed(rate)
         window = item.get_expiry()
-        key = item.key_for(policy, identity)
-        used = self._storage.incr(key, window)
-        reset = max(1, min(window, int(self._storage.get_expiry(key) - time.time() + 0.999)))
+        # The number of the window is in the key, so one call both counts and tells when the window ends.
+        number, into = divmod(time.time(), window)
+        used = self._storage.incr(f"{policy}/{identity}/{rate}/{int(number)}", window)
+        reset = max(1, math.ceil(window - into))
         remaining = max(0, item.amount - used)
         exchange.rate_headers = [
             (b"x-ratelimit-limit", b"%d" % item.amount),

@@ -38,6 +38,14 @@ class Reader:
         self._open = True
         return transaction
 
+    def single(self) -> Transaction:
+        """Return what runs one read without a snapshot around it.
+
+        Raises:
+            ServiceUnavailable: the database cannot be read.
+        """
+        return self._connection.single()
+
     def end(self) -> None:
         """Give the snapshot up, if there is one."""
         if self._open:
