@@ -10,7 +10,9 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-_RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII)
+# Years 1 to 9999 in UTC: what can be written again.
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
 
 
 def now() -> int:
@@ -20,7 +22,7 @@ def now() -> int:
 
 @lru_cache(maxsize=8192)
 def _whole_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
 @lru_cache(maxsize=16_384)
@@ -44,7 +46,8 @@ def parse_rfc3339(text: str) -> int:
         Milliseconds since the epoch.
 
     Raises:
-        ValueError: the text is no RFC 3339 date-time, or names a day or second that does not exist.
+        ValueError: the text is no RFC 3339 date-time, names a day or second that does not exist, or one that
+            lies outside the years 1 to 9999 in UTC.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -52,7 +55,10 @@ def parse_rfc3339(text: str) -> int:
     whole, fraction, offset = match.groups()
     moment = datetime.fromisoformat(whole.upper() + ("+00:00" if offset in "Zz" else offset))
     millis = int(((fraction or "") + "000")[:3])
-    return int(moment.timestamp()) * 1000 + millis
+    found = int(moment.timestamp()) * 1000 + millis
+    if not _FIRST <= found <= _LAST:
+        raise ValueError("not within the years 1 to 9999 in UTC")
+    return found
 
 
 def is_rfc3339(text: str) -> bool:

@@ -4,11 +4,14 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import column, select, table
 
-from tickets.db import Database
+from tickets.db import Database, Statement
 from tickets.settings import shipped
+
+_TABLE = Statement(select(column("name")).select_from(table("sqlite_master")).where(column("name") == "alembic_version"))
+_REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")))
 
 
 def _config() -> Config:
@@ -29,8 +32,12 @@ def current(database: Database) -> str | None:
     """Return the revision of a database; None when it is missing or empty."""
     if not database.path.exists():
         return None
-    with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+    # Through `read`: a connection of SQLAlchemy's begins as a writer, and would wait for the others.
+    with database.read() as tx:
+        if tx.first(_TABLE) is None:
+            return None
+        found = tx.first(_REVISION)
+    return None if found is None else str(found.version_num)
 
 
 def upgrade(database: Database, revision: str = "head") -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,6 @@ _NOBODY = 4_000_000_000
 
 
 @schemathesis.hook
-def before_load_schema(_context: Any, raw: dict[str, Any]) -> None:
-    """Give JSON Schema the keyword that OpenAPI 3.0 lacks."""
-
-    def walk(node: Any) -> None:
-        if isinstance(node, dict):
-            if "x-property-names" in node:
-                node["propertyNames"] = node.pop("x-property-names")
-            for inner in node.values():
-                walk(inner)
-        elif isinstance(node, list):
-            for inner in node:
-                walk(inner)
-
-    walk(raw["components"]["schemas"])
-
-
-@schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Use cursors of the very list that is asked, and spare what the fuzzer signs in with."""
     if case.method.upper() in {"DELETE", "PATCH"}:
@@ -46,8 +30,17 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
                 case.path_parameters[name] = _NOBODY
     if case.headers and "Idempotency-Key" in case.headers and _is_positive(case):
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
+    if isinstance(case.body, dict) and _is_positive(case):
+        for name in {"custom_fields", "attributes"} & case.body.keys():
+            if isinstance(case.body[name], dict):
+                # x-property-names: OpenAPI 3.0 lacks the keyword
+                case.body[name] = {_field_name(key): value for key, value in case.body[name].items()}
     if case.query and "cursor" in case.query and _is_positive(case):
         _use_real_cursor(case)
+
+
+def _field_name(key: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f]", "x", key)[:100] or "x"
 
 
 def _is_positive(case: Any) -> bool:

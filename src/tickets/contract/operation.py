@@ -206,7 +206,7 @@ def _not_modified(response: Response, if_none_match: str | None) -> Response:
     if if_none_match is None:
         return response
     etag = dict(response.headers).get(b"etag")
-    if etag is None or not matches(if_none_match, int(etag.strip(b'"'))):
+    if etag is None or not matches(if_none_match, int(etag.strip(b'"')), weak=True):
         return response
     return Response(304, [(b"etag", etag)])
 

@@ -80,7 +80,7 @@ class Call:
         """
         changes = dict(body or {})
         version = changes.pop("version", record.version)
-        if self.if_match is not None and not matches(self.if_match, record.version):
+        if self.if_match is not None and not matches(self.if_match, record.version, weak=False):
             raise PreconditionFailed(
                 f"If-Match names another version; the present one is {record.version}. Read it and try again."
             )
@@ -127,10 +127,16 @@ class Call:
         }
 
 
-def matches(header: str, version: int) -> bool:
-    """Tell whether a list of entity tags (If-Match, If-None-Match) names a version."""
-    tag = f'"{version}"'
-    return header.strip() == "*" or any(part.strip().removeprefix("W/") == tag for part in header.split(","))
+def matches(header: str, version: int, *, weak: bool) -> bool:
+    """Tell whether a list of entity tags names a version.
+
+    Args:
+        header: If-Match, which compares strongly, or If-None-Match, which compares weakly (RFC 9110, 13.1).
+        version: the present one.
+        weak: whether a tag that is marked as weak can match.
+    """
+    tags = (f'"{version}"', f'W/"{version}"') if weak else (f'"{version}"',)
+    return header.strip() == "*" or any(part.strip() in tags for part in header.split(","))
 
 
 def current() -> Call:

@@ -1,0 +1,122 @@
+"""Demo data: what the examples of openapi.yaml speak of, in an empty database."""
+
+import os
+from pathlib import Path
+
+import click
+from sqlalchemy import func, select
+
+from tickets.cli.environment import Command, contract, ready_database
+from tickets.cli.output import json_option, show
+from tickets.db import Statement, Transaction
+from tickets.domain import api_keys, comments, contacts, lifecycle, organizations, records, teams, users
+from tickets.domain.access import Principal
+from tickets.models import Organization, Team
+from tickets.settings import Settings
+
+_EMPTY = Statement(select((func.count() == 0).label("empty")).select_from(Organization))
+
+
+@click.command(cls=Command)
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65_535), help="Port of the service.")
+@json_option
+def demo(*, port: int, as_json: bool) -> None:
+    """Fill an empty database with the contract's examples and show a key.
+
+    With data there it changes nothing, and shows the key of the demo as long as there is one.
+    """
+    file = Settings.from_env().var_dir / "demo.key"
+    with ready_database() as database:
+        with database.write() as tx:
+            created = tx.one(_EMPTY).empty
+            if created:
+                # Before the commit: a key that was made and then lost could not be shown again.
+                _keep(file, _fill(tx))
+        with database.read() as tx:
+            key = _kept(tx, file)
+    origin = f"http://127.0.0.1:{port}"
+    address, console = f"{origin}{contract().base_path}/tickets", f"{origin}/docs"
+    curl = f"curl -H 'x-api-key: {key}' {address}" if key else None
+    lines = [
+        f"API key:  {key}" if key else "API key:  make one with `flask tickets create-api-key --email E`",
+        *([f"Try:      {curl}"] if curl else []),
+        f"Console:  {console}",
+    ]
+    show({"created": bool(created), "key": key, "curl": curl, "console": console}, *lines, as_json=as_json)
+
+
+def _fill(tx: Transaction) -> str:
+    acme = organizations.create(tx, name="Acme", slug="acme")
+    ada = users.create(tx, acme.id, email="ada@acme.example", name="Ada Admin", role="admin")
+    ben = users.create(tx, acme.id, email="ben@acme.example", name="Ben Agent", role="agent")
+    cleo = users.create(tx, acme.id, email="cleo@acme.example", name="Cleo User", role="user")
+    support = records.add(tx, Team, organization_id=acme.id, name="Support", description="First line.")
+    teams.add_member(tx, support, ben)
+    key = api_keys.create(tx, ada, name="Demo")
+    contacts.create(tx, acme.id, email=cleo.email, name=cleo.name, user_id=cleo.id)
+    dan = contacts.create(
+        tx,
+        acme.id,
+        email="dan@example.com",
+        name="Dan Customer",
+        external_id="crm-1001",
+        attributes={"plan": "gold", "seats": 25},
+    )
+
+    def acting(user_id: int, role: str) -> Principal:
+        return Principal(user_id, acme.id, role, frozenset({"*"}), key[0].id)
+
+    agent = acting(ben.id, "agent")
+    triage = {"assignee_id": ben.id, "team_id": support.id}
+    # As staff, so that ticket 1 is triaged when it is raised and has the version its example shows.
+    printing = lifecycle.create(
+        tx,
+        acting(cleo.id, "admin"),
+        {
+            "subject": "Cannot print",
+            "description": "The printer on floor 3 answers nothing.",
+            "type": "incident",
+            "tags": ["printer"],
+            "custom_fields": {"floor": 3},
+            **triage,
+        },
+    )
+    invoice = lifecycle.create(
+        tx,
+        agent,
+        {
+            "subject": "Invoice shows the wrong address",
+            "description": "Invoice 4711 still has our old address.",
+            "priority": "high",
+            "type": "problem",
+            "contact_id": dan.id,
+            "tags": ["billing", "invoice"],
+            "custom_fields": {"invoice": "4711", "amount": 99.5},
+            **triage,
+        },
+    )
+    password = lifecycle.create(
+        tx,
+        acting(cleo.id, "user"),
+        {"subject": "How do I change my password?", "description": "The page for it is gone.", "tags": ["account"]},
+    )
+    comments.create(tx, agent, printing, body="We are looking into it.")
+    comments.create(tx, agent, invoice, body="Billing corrects it tomorrow.", visibility="internal")
+    lifecycle.change(tx, agent, invoice, {"status": "pending"})
+    lifecycle.change(tx, agent, password, {"status": "resolved"})
+    return key[1]
+
+
+def _keep(file: Path, key: str) -> None:
+    partial = file.with_name(f"{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
+        new.write(key + "\n")
+    partial.replace(file)
+
+
+def _kept(tx: Transaction, file: Path) -> str | None:
+    """Read the key, unless it is of a database that is gone, or was revoked."""
+    if not file.exists():
+        return None
+    key = file.read_text().strip()
+    return key if api_keys.authenticate(tx, key) is not None else None

@@ -1,0 +1,29 @@
+"""Organizations on the command line."""
+
+import click
+
+from tickets.cli.environment import EMAIL, NAME, SLUG, Command, name_from, ready_database
+from tickets.cli.output import json_option, show
+from tickets.domain import organizations, users
+from tickets.shapes.organizations import organization as show_organization
+from tickets.shapes.users import user as show_user
+
+
+@click.command(cls=Command)
+@click.option("--name", required=True, type=NAME, help="Name of the organization.")
+@click.option("--email", required=True, type=EMAIL, help="E-mail of its first user, who becomes an admin.")
+@click.option("--user-name", type=NAME, help="Name of that user; made from the e-mail when left out.")
+@click.option("--slug", type=SLUG, help="Short name for addresses; made from the name when left out.")
+@json_option
+def create_org(*, name: str, email: str, user_name: str | None, slug: str | None, as_json: bool) -> None:
+    """Found an organization with its first user, an admin."""
+    with ready_database() as database, database.write() as tx:
+        organization = organizations.create(tx, name=name, slug=slug)
+        user = users.create(tx, organization.id, email=email, name=user_name or name_from(email), role="admin")
+    show(
+        {"organization": show_organization(organization), "user": show_user(user)},
+        f"Organization {organization.id}: {organization.name} ({organization.slug})",
+        f"Admin {user.id}: {user.name} <{user.email}>",
+        f"Next: flask tickets create-api-key --email {user.email}",
+        as_json=as_json,
+    )

@@ -1,0 +1,70 @@
+"""What commands print: lines and tables for people, one JSON object for programs."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def json_option(command: _Command) -> _Command:
+    """Give a command the option ``--json``; its function gets ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")(command)
+
+
+def show(data: Mapping[str, Any], *lines: str, as_json: bool) -> None:
+    """Print a result.
+
+    Args:
+        data: for a program.
+        lines: for a person.
+        as_json: which of them.
+    """
+    if as_json:
+        click.echo(msgspec.json.encode(data))
+        return
+    for line in lines:
+        click.echo(line)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table, as wide as its content when nobody looks at it."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # A file or a pipe has no width; folding cells at 80 columns would break what reads them.
+        console = Console(highlight=False, width=1_000)
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column)
+    for row in rows:
+        # Text, since a name like "[red]" is no markup.
+        drawn.add_row(*map(Text, row))
+    console.print(drawn)
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Show on a terminal that something goes on; on stderr, so that stdout holds the result alone."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal; the function it gives takes how many more are done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda more: bar.advance(task, more)

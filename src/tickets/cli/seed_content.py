@@ -1,0 +1,255 @@
+"""What `seed-data` makes up: companies, people, and tickets with a life that fits together.
+
+Everything follows from the seed, times too: they begin at a fixed day, so that the same seed gives the same
+data on every day and every machine.
+"""
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, NamedTuple
+
+from tickets import clock
+
+EPOCH = clock.parse_rfc3339("2024-01-01T08:00:00Z")
+"""Where the story of every organization begins; the seed moves it by less than a day."""
+
+SPAN = 540 * clock.DAY
+"""How long tickets come in."""
+
+TEAMS = {
+    "Support": "First line.",
+    "Billing": "Invoices, payments and contracts.",
+    "Field Service": "Visits customers on site.",
+    "Infrastructure": "Networks, servers and accounts.",
+}
+AGENTS = 12
+MOST_CONTACTS = 5_000
+
+_FIRST = (
+    "Maria Noah Lena Omar Sofia Jonas Amina Lukas Yuki Elias Chloe Mateo Ines Viktor Priya Daniel Hanna Samuel Aisha "
+    "Felix Nora Kofi Clara Ivan Mei Oscar Leila Hugo Zoe Tomas"
+).split()
+_LAST = (
+    "Lopez Fischer Okafor Tanaka Novak Rossi Haddad Jensen Kim Moreau Singh Berger Santos Ivanova Murphy Wagner Costa "
+    "Yilmaz Larsen Dubois Nowak Mensah Horvat Schmid Silva Baker Chen Keller Ortiz Lind"
+).split()
+_COMPANIES = (
+    "Northwind Bluebird Cobalt Meridian Juniper Harbor Granite Willow Summit Lantern Orchard Falcon Cedar Beacon "
+    "Aurora Pebble Saffron Tundra Velvet Copper"
+).split()
+_TRADES = "Logistics Foods Energy Health Studios Motors Textiles Media Labs Travel".split()
+_PLACES = (
+    "in Berlin,in Lisbon,in Oslo,in Vienna,in Porto,in Ghent,on floor 2,on floor 3,on floor 5,at the front desk,"
+    "in the warehouse,in the meeting room,at home"
+).split(",")
+_THINGS = (
+    "The printer,The VPN,My laptop,The scanner,The mailbox,The booking page,The badge reader,The phone,"
+    "The shared drive,The payment page,The report,The calendar"
+).split(",")
+# What goes wrong: the end of the subject, more about it, type, tags, priority's weights (low … urgent).
+_CASES = (
+    ("stopped working", "It worked yesterday. A restart did not help.", "incident", ["outage"], (10, 40, 35, 15)),
+    ("is very slow", "It takes minutes since this morning.", "problem", ["performance"], (25, 50, 20, 5)),
+    ("asks for a password again", "Mine is refused although it is the right one.", "incident", ["access"], (20, 55, 20, 5)),
+    ("shows an error", "It says: unexpected response. A screenshot follows.", "incident", ["error"], (20, 50, 25, 5)),
+    ("needs an update", "The old version is no longer allowed from next month on.", "task", ["update"], (50, 40, 9, 1)),
+    ("should be moved", "We change places on Monday.", "task", ["move"], (60, 35, 5, 0)),
+    ("has a setting I do not find", "Where can I turn notifications off?", "question", ["how-to"], (60, 35, 5, 0)),
+    ("shows the wrong address", "We moved in spring; invoices still have the old one.", "problem", ["billing"], (30, 50, 18, 2)),
+)  # fmt: skip
+_STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
+_OLD = tuple(itertools.accumulate((2, 2, 3, 13, 80)))
+_FRESH = tuple(itertools.accumulate((40, 20, 15, 15, 10)))
+_ANSWERS = (
+    "Thank you for telling us. We are looking into it.",
+    "Could you restart it once and tell us what it shows?",
+    "A colleague is on the way.",
+    "We found the cause and are testing a fix.",
+    "This is a known problem; an update comes tonight.",
+)
+_REPLIES = ("Thank you, it works again.", "It still happens.", "Here is the screenshot.", "Yes, since Monday.")
+_NOTES = ("Same cause as last week.", "Waiting for the vendor.", "Asked the night shift to have a look.")
+
+
+class Person(NamedTuple):
+    """Somebody made up."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The ids of who and what tickets speak of."""
+
+    organization_id: int
+    agents: Sequence[int]
+    contacts: Sequence[int]
+    teams: Sequence[int]
+
+
+class Draft(NamedTuple):
+    """A ticket that has no number yet, with its comments, which have no ticket yet."""
+
+    ticket: dict[str, Any]
+    comments: list[dict[str, Any]]
+
+
+def company(index: int) -> str:
+    """Name the organization with an index, always the same."""
+    lap, place = divmod(index, len(_COMPANIES) * len(_TRADES))
+    name = f"{_COMPANIES[place % len(_COMPANIES)]} {_TRADES[place // len(_COMPANIES)]}"
+    return f"{name} {lap + 1}" if lap else name
+
+
+def start(seed: int) -> int:
+    """Return when the story of a seed begins."""
+    return EPOCH + Random(f"{seed}/start").randrange(clock.DAY)  # noqa: S311 - a story, not a secret
+
+
+def agents(seed: int, slug: str) -> list[Person]:
+    """Make up who works on the tickets of an organization."""
+    draw = Random(f"{seed}/agents")  # noqa: S311 - as above
+    people = zip(draw.sample(_FIRST, AGENTS), draw.sample(_LAST, AGENTS), strict=True)
+    return [Person(f"{first} {last}", f"{first}.{last}@{slug}.example".lower()) for first, last in people]
+
+
+def contacts(seed: int, count: int) -> list[Person]:
+    """Make up who raises tickets; fewer are the first of more."""
+    draw = Random(f"{seed}/contacts")  # noqa: S311 - as above
+    made = []
+    for number in range(1, count + 1):
+        first, last, firm = draw.choice(_FIRST), draw.choice(_LAST), draw.choice(_COMPANIES)
+        made.append(Person(f"{first} {last}", f"{first}.{last}{number}@{firm}.example".lower()))
+    return made
+
+
+class Story:
+    """Makes up the tickets of one organization, one after another as time goes by.
+
+    Args:
+        seed: decides everything.
+        index: tells organizations of one run apart.
+        cast: who and what the tickets speak of.
+        total: how many tickets there will be.
+    """
+
+    def __init__(self, seed: int, index: int, cast: Cast, total: int) -> None:
+        self._draw = Random(f"{seed}/{index}/tickets")  # noqa: S311 - as above
+        self._cast = cast
+        self._total = total
+        self._start = start(seed)
+        self._told = 0
+        # JSON text is made once for each combination, not once for each ticket.
+        self._tags = {
+            (case[3][0], more): json.dumps(case[3] + ([more] if more else []))
+            for case in _CASES
+            for more in ("", "vip", "phone", "on-site", "follow-up")
+        }
+        self._fields = ["{}"] * 40 + [json.dumps({"floor": floor}) for floor in range(1, 11)]
+        self._fields += [json.dumps({"asset": f"A-{number}", "warranty": number % 3 > 0}) for number in range(1000, 1060)]
+        self._fields += [json.dumps({"contract": f"C-{number}", "seats": number % 90 + 5}) for number in range(400, 440)]
+        self._priority_weights = [tuple(itertools.accumulate(case[4])) for case in _CASES]
+
+    def next(self, count: int) -> list[Draft]:
+        """Tell the next tickets."""
+        told = range(self._told, min(self._told + count, self._total))
+        self._told = told.stop
+        return [self._ticket(place) for place in told]
+
+    def _ticket(self, place: int) -> Draft:
+        draw, cast = self._draw, self._cast
+        chance = draw.random
+        # In order of time, without two at once as long as there are fewer than milliseconds.
+        moment = self._start + (SPAN * place + int(chance() * SPAN)) // self._total
+        which = int(chance() * len(_CASES))
+        end, more, kind, tags, _ = _CASES[which]
+        thing, where = _pick(_THINGS, chance()), _pick(_PLACES, chance())
+        status = draw.choices(_STATUSES, cum_weights=_FRESH if place >= self._total * 0.95 else _OLD)[0]
+        triaged = status != "open" or chance() < 0.4  # noqa: PLR2004 - the share of open tickets that has somebody
+        agent = _pick(cast.agents, chance()) if triaged else None
+        contact = _pick(cast.contacts, chance())
+        life = _life(draw, status, moment)
+        ticket = {
+            "organization_id": cast.organization_id,
+            "subject": f"{thing} {where} {end}",
+            "description": f"{thing} {where} {end}. {more}",
+            "status": status,
+            "priority": draw.choices(("low", "medium", "high", "urgent"), cum_weights=self._priority_weights[which])[0],
+            "type": kind,
+            "contact_id": contact,
+            "assignee_id": agent,
+            "team_id": _pick(cast.teams, chance()) if triaged else None,
+            "created_by_id": agent if chance() < 0.2 else None,  # noqa: PLR2004 - the share raised on the phone
+            "tags": self._tags[tags[0], _pick(("", "", "", "vip", "phone", "on-site", "follow-up"), chance())],
+            "custom_fields": _pick(self._fields, chance()),
+            "created_at": moment,
+            **life,
+        }
+        return Draft(ticket, self._comments(ticket) if agent is not None and chance() < 0.4 else [])  # noqa: PLR2004 - the share with comments
+
+    def _comments(self, ticket: dict[str, Any]) -> list[dict[str, Any]]:
+        """Tell what was said: the agent's first answer is the first response, nothing comes after the end."""
+        first = ticket["first_responded_at"]
+        if first is None:
+            return []
+        chance = self._draw.random
+        last = ticket["resolved_at"] or ticket["updated_at"]
+        said = [self._said(ticket, first, _pick(_ANSWERS, chance()))]
+        # A contact's answer would reopen a ticket that waits for them.
+        if ticket["status"] != "pending" and chance() < 0.5:  # noqa: PLR2004 - the share of contacts who answer
+            said.append(self._said(ticket, first + int((last - first) * chance()), _pick(_REPLIES, chance()), by="contact"))
+        if chance() < 0.2:  # noqa: PLR2004 - the share with a note
+            note = self._said(ticket, first + int((last - first) * chance()), _pick(_NOTES, chance()))
+            said.append({**note, "visibility": "internal"})
+        return sorted(said, key=lambda comment: comment["created_at"])
+
+    def _said(self, ticket: dict[str, Any], moment: int, body: str, *, by: str = "user") -> dict[str, Any]:
+        return {
+            "organization_id": ticket["organization_id"],
+            "author_type": by,
+            "user_id": ticket["assignee_id"] if by == "user" else None,
+            "contact_id": ticket["contact_id"] if by == "contact" else None,
+            "body": body,
+            "visibility": "public",
+            "created_at": moment,
+            "updated_at": moment,
+        }
+
+
+def _life(draw: Random, status: str, moment: int) -> dict[str, Any]:
+    """Make the times and the version that fit a status, as domain/lifecycle.py would leave them."""
+    chance = draw.random
+    responded = resolved = closed = None
+    updated, version = moment, 1
+    if status == "open":
+        if chance() < 0.3:  # noqa: PLR2004 - the share that was answered and still waits
+            updated, version = moment + _while(draw, 2 * clock.HOUR, 3 * clock.DAY), 2
+    else:
+        responded = updated = moment + _while(draw, 2 * clock.HOUR, 3 * clock.DAY)
+        version = 3
+    if status in ("resolved", "closed"):
+        resolved = updated = updated + _while(draw, 20 * clock.HOUR, 10 * clock.DAY)
+        version += 1
+    if status == "closed":
+        closed = updated = updated + _while(draw, 2 * clock.DAY, 7 * clock.DAY)
+        version += 1
+    return {
+        "first_responded_at": responded,
+        "resolved_at": resolved,
+        "closed_at": closed,
+        "updated_at": updated,
+        "version": version,
+    }
+
+
+def _while(draw: Random, usual: int, most: int) -> int:
+    return min(most, clock.MINUTE + int(draw.expovariate(1 / usual)))
+
+
+def _pick(among: Sequence[Any], chance: float) -> Any:
+    # Several times faster than Random.choice, with which a million tickets take half a minute longer.
+    return among[int(chance * len(among))]
