@@ -20,7 +20,7 @@ run: $(VENV)/run ## Serve on 127.0.0.1:8080 (PORT=…), with demo data when the 
 migrate: $(VENV)/run ## Bring the database to the newest revision
 	@$(BIN)/tickets migrate
 
-test: $(VENV)/dev ## Run all tests, with coverage by branches
+test: $(VENV)/dev var/browser ## Run all tests, with coverage by branches
 	@rm -f var/.coverage*
 	@COVERAGE_FILE=var/.coverage $(BIN)/coverage run -m pytest $(ARGS)
 	@COVERAGE_FILE=var/.coverage $(BIN)/coverage combine -q
@@ -72,6 +72,11 @@ $(VENV)/run: requirements.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev: requirements-dev.txt $(VENV)/run
 	@echo "Installing pinned tools …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+var/browser: tests/browser/package-lock.json $(VENV)/dev
+	@echo "Installing a browser for the tests …"
+	@cd tests/browser && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 var/contract-lint: tools/contract-lint/package-lock.json $(VENV)/dev
