@@ -36,7 +36,7 @@ check: $(VENV)/dev var/contract-lint ## Lint code and contract, check types, flo
 	@$(BIN)/datamodel-codegen --check
 
 contract: $(VENV)/dev ## Fuzz a running service against openapi.yaml with schemathesis
-	@$(BIN)/python tests/contract/fuzz.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python tests/contract/fuzz.py $(ARGS)
 
 generate: $(VENV)/dev ## Make src/tickets/wire.py from openapi.yaml
 	@$(BIN)/datamodel-codegen

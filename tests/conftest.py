@@ -1,12 +1,8 @@
 """Fixtures: one running service for most tests, and a tenant of its own for each test."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "contract")]
 
 from factories import Client, Tenant
 from service import ThreadService

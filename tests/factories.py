@@ -50,7 +50,11 @@ class Tenant:
     def user(self, role: str, **values: Any) -> Any:
         """Make an account."""
         number = next(_numbers)
-        values = {"email": f"{role}-{number}@tenant-{self.number}.example", "name": f"{role.title()} {number}", **values}
+        values = {
+            "email": f"{role}-{number}@tenant-{self.number}.example",
+            "name": f"{role.title()} {number}",
+            **values,
+        }
         with self.database.write() as tx:
             return users.create(tx, self.id, role=role, **values)
 

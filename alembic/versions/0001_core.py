@@ -79,7 +79,9 @@ def upgrade() -> None:
         sa.Column("updated_at", BIG, nullable=False),
         sa.Column("version", BIG, server_default="1", nullable=False),
         sa.Column("id", BIG, autoincrement=True, nullable=False),
-        sa.CheckConstraint("role IN ('admin', 'agent', 'user', 'platform')", name="ck_users_role"),
+        sa.CheckConstraint(
+            "role = 'admin' OR role = 'agent' OR role = 'user' OR role = 'platform'", name="ck_users_role"
+        ),
         sa.CheckConstraint("length(email) BETWEEN 3 AND 254", name="ck_users_email_length"),
         sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name="ck_users_name_length"),
         sa.ForeignKeyConstraint(
@@ -187,12 +189,19 @@ def upgrade() -> None:
         sa.Column("updated_at", BIG, nullable=False),
         sa.Column("version", BIG, server_default="1", nullable=False),
         sa.Column("id", BIG, autoincrement=True, nullable=False),
-        sa.CheckConstraint("priority IN ('low', 'medium', 'high', 'urgent')", name="ck_tickets_priority"),
-        sa.CheckConstraint("source IN ('api', 'import', 'simulation')", name="ck_tickets_source"),
         sa.CheckConstraint(
-            "status IN ('open', 'in_progress', 'pending', 'resolved', 'closed')", name="ck_tickets_status"
+            "priority = 'low' OR priority = 'medium' OR priority = 'high' OR priority = 'urgent'",
+            name="ck_tickets_priority",
         ),
-        sa.CheckConstraint("type IN ('question', 'incident', 'problem', 'task')", name="ck_tickets_type"),
+        sa.CheckConstraint("source = 'api' OR source = 'import' OR source = 'simulation'", name="ck_tickets_source"),
+        sa.CheckConstraint(
+            "status = 'open' OR status = 'in_progress' OR status = 'pending'"
+            " OR status = 'resolved' OR status = 'closed'",
+            name="ck_tickets_status",
+        ),
+        sa.CheckConstraint(
+            "type = 'question' OR type = 'incident' OR type = 'problem' OR type = 'task'", name="ck_tickets_type"
+        ),
         sa.CheckConstraint("length(description) BETWEEN 0 AND 50000", name="ck_tickets_description_length"),
         sa.CheckConstraint("length(subject) BETWEEN 1 AND 255", name="ck_tickets_subject_length"),
         sa.ForeignKeyConstraint(["assignee_id"], ["users.id"], name="fk_tickets_assignee_id", ondelete="SET NULL"),
@@ -238,8 +247,8 @@ def upgrade() -> None:
         sa.Column("updated_at", BIG, nullable=False),
         sa.Column("version", BIG, server_default="1", nullable=False),
         sa.Column("id", BIG, autoincrement=True, nullable=False),
-        sa.CheckConstraint("author_type IN ('user', 'contact')", name="ck_comments_author_type"),
-        sa.CheckConstraint("visibility IN ('public', 'internal')", name="ck_comments_visibility"),
+        sa.CheckConstraint("author_type = 'user' OR author_type = 'contact'", name="ck_comments_author_type"),
+        sa.CheckConstraint("visibility = 'public' OR visibility = 'internal'", name="ck_comments_visibility"),
         sa.CheckConstraint("length(body) BETWEEN 1 AND 50000", name="ck_comments_body_length"),
         sa.ForeignKeyConstraint(["contact_id"], ["contacts.id"], name="fk_comments_contact_id", ondelete="SET NULL"),
         sa.ForeignKeyConstraint(

@@ -28,7 +28,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
 
 
 @pytest.fixture
-def page(context: BrowserContext, service) -> Iterator[Page]:
+def page(context: BrowserContext) -> Iterator[Page]:
     page = context.new_page()
     page.asked = []
     page.on("request", lambda request: page.asked.append(request.url))

@@ -1,6 +1,6 @@
 """Fuzz a running service against the contract: `make contract`, and a shorter run among the tests.
 
-    python tests/contract/fuzz.py [--max-examples N] [more arguments for schemathesis]
+PYTHONPATH=tests python tests/contract/fuzz.py [--max-examples N] [more arguments for schemathesis]
 """
 
 import json
@@ -10,11 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-
 from factories import Tenant
 from service import ProcessService
+
+HERE = Path(__file__).parent
 
 
 def run(var_dir: Path, arguments: list[str]) -> int:

@@ -50,7 +50,7 @@ _BY_ID = Statement(select(*ApiKey.__table__.c).where(ApiKey.id == bindparam("key
 _BY_PREFIX = Statement(select(*ApiKey.__table__.c).where(ApiKey.prefix == bindparam("prefix")))
 
 
-class _Scopes(click.ParamType):
+class _Scopes(click.ParamType[list[str]]):
     name = "a,b"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
@@ -66,7 +66,7 @@ class _Scopes(click.ParamType):
         return scopes
 
 
-class _Expiry(click.ParamType):
+class _Expiry(click.ParamType[int]):
     name = "90d|time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:

@@ -2,18 +2,45 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 from sqlalchemy import func, select
 
 from tickets.cli.environment import Command, contract, ready_database
 from tickets.cli.output import json_option, show
-from tickets.db import Statement, Transaction
+from tickets.db import Row, Statement, Transaction
 from tickets.domain import api_keys, comments, contacts, lifecycle, organizations, records, teams, users
 from tickets.domain.access import Principal
 from tickets.models import Organization, Team
 from tickets.settings import Settings
 
+_DAN: dict[str, Any] = {
+    "email": "dan@example.com",
+    "name": "Dan Customer",
+    "external_id": "crm-1001",
+    "attributes": {"plan": "gold", "seats": 25},
+}
+_PRINTING = {
+    "subject": "Cannot print",
+    "description": "The printer on floor 3 answers nothing.",
+    "type": "incident",
+    "tags": ["printer"],
+    "custom_fields": {"floor": 3},
+}
+_INVOICE = {
+    "subject": "Invoice shows the wrong address",
+    "description": "Invoice 4711 still has our old address.",
+    "priority": "high",
+    "type": "problem",
+    "tags": ["billing", "invoice"],
+    "custom_fields": {"invoice": "4711", "amount": 99.5},
+}
+_PASSWORD = {
+    "subject": "How do I change my password?",
+    "description": "The page for it is gone.",
+    "tags": ["account"],
+}
 _EMPTY = Statement(select((func.count() == 0).label("empty")).select_from(Organization))
 
 
@@ -52,59 +79,23 @@ def _fill(tx: Transaction) -> str:
     cleo = users.create(tx, acme.id, email="cleo@acme.example", name="Cleo User", role="user")
     support = records.add(tx, Team, organization_id=acme.id, name="Support", description="First line.")
     teams.add_member(tx, support, ben)
-    key = api_keys.create(tx, ada, name="Demo")
+    record, key = api_keys.create(tx, ada, name="Demo")
     contacts.create(tx, acme.id, email=cleo.email, name=cleo.name, user_id=cleo.id)
-    dan = contacts.create(
-        tx,
-        acme.id,
-        email="dan@example.com",
-        name="Dan Customer",
-        external_id="crm-1001",
-        attributes={"plan": "gold", "seats": 25},
-    )
+    dan = contacts.create(tx, acme.id, **_DAN)
 
-    def acting(user_id: int, role: str) -> Principal:
-        return Principal(user_id, acme.id, role, frozenset({"*"}), key[0].id)
+    def acting(user: Row, role: str | None = None) -> Principal:
+        return Principal(user.id, acme.id, role or user.role, frozenset({"*"}), record.id)
 
-    agent = acting(ben.id, "agent")
     triage = {"assignee_id": ben.id, "team_id": support.id}
     # As staff, so that ticket 1 is triaged when it is raised and has the version its example shows.
-    printing = lifecycle.create(
-        tx,
-        acting(cleo.id, "admin"),
-        {
-            "subject": "Cannot print",
-            "description": "The printer on floor 3 answers nothing.",
-            "type": "incident",
-            "tags": ["printer"],
-            "custom_fields": {"floor": 3},
-            **triage,
-        },
-    )
-    invoice = lifecycle.create(
-        tx,
-        agent,
-        {
-            "subject": "Invoice shows the wrong address",
-            "description": "Invoice 4711 still has our old address.",
-            "priority": "high",
-            "type": "problem",
-            "contact_id": dan.id,
-            "tags": ["billing", "invoice"],
-            "custom_fields": {"invoice": "4711", "amount": 99.5},
-            **triage,
-        },
-    )
-    password = lifecycle.create(
-        tx,
-        acting(cleo.id, "user"),
-        {"subject": "How do I change my password?", "description": "The page for it is gone.", "tags": ["account"]},
-    )
-    comments.create(tx, agent, printing, body="We are looking into it.")
-    comments.create(tx, agent, invoice, body="Billing corrects it tomorrow.", visibility="internal")
-    lifecycle.change(tx, agent, invoice, {"status": "pending"})
-    lifecycle.change(tx, agent, password, {"status": "resolved"})
-    return key[1]
+    printing = lifecycle.create(tx, acting(cleo, "admin"), {**_PRINTING, **triage})
+    invoice = lifecycle.create(tx, acting(ben), {**_INVOICE, **triage, "contact_id": dan.id})
+    password = lifecycle.create(tx, acting(cleo), _PASSWORD)
+    comments.create(tx, acting(ben), printing, body="We are looking into it.")
+    comments.create(tx, acting(ben), invoice, body="Billing corrects it tomorrow.", visibility="internal")
+    lifecycle.change(tx, acting(ben), invoice, {"status": "pending"})
+    lifecycle.change(tx, acting(ben), password, {"status": "resolved"})
+    return key
 
 
 def _keep(file: Path, key: str) -> None:

@@ -48,7 +48,7 @@ class Command(click.Command):
             raise Failure(f"{error.strerror or error}: {error.filename or 'see TICKETS_VAR_DIR'}.") from error
 
 
-class Contracted(click.ParamType):
+class Contracted(click.ParamType[str]):
     """An argument that fits a schema of the contract.
 
     Args:

@@ -13,4 +13,4 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, *, exit_code: int = 2) -> None:
         super().__init__(" ".join(message.split()))
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it of the instance

@@ -23,7 +23,9 @@ BATCH = 5_000
 
 def _insert(model: type[Base], **given: Any) -> Statement:
     """Insert all columns but the id; unlike records.add, times are given."""
-    values = {column.name: bindparam(column.name) for column in model.__table__.c if column.name != "id"}
+    values: dict[str, Any] = {
+        column.name: bindparam(column.name) for column in model.__table__.c if column.name != "id"
+    }
     return Statement(insert(model).values({**values, **given}))
 
 
@@ -32,7 +34,10 @@ _ADD_TEAM = _insert(Team, version=1)
 _ADD_CONTACT = _insert(Contact, user_id=None, attributes={}, version=1)
 # Their JSON comes as text already; the JSON type would write it once more for each row.
 _ADD_TICKET = _insert(
-    Ticket, source="import", tags=bindparam("tags", type_=Text()), custom_fields=bindparam("custom_fields", type_=Text())
+    Ticket,
+    source="import",
+    tags=bindparam("tags", type_=Text()),
+    custom_fields=bindparam("custom_fields", type_=Text()),
 )
 _ADD_COMMENT = _insert(Comment, version=1)
 _DATE_ORGANIZATION = Statement(
@@ -43,7 +48,9 @@ _DATE_ORGANIZATION = Statement(
 _CONTACT = Statement(
     select(Contact.id).where(Contact.organization_id == bindparam("of"), Contact.email == bindparam("email"))
 )
-_TEAM = Statement(select(*Team.__table__.c).where(Team.organization_id == bindparam("of"), Team.name == bindparam("name")))
+_TEAM = Statement(
+    select(*Team.__table__.c).where(Team.organization_id == bindparam("of"), Team.name == bindparam("name"))
+)
 _NUMBERED = Statement(
     select(Ticket.id)
     .where(Ticket.organization_id == bindparam("of"), Ticket.number.between(bindparam("first"), bindparam("last")))
@@ -199,7 +206,9 @@ def _team(tx: Transaction, organization: Row, name: str, moment: int, counts: Co
     return found
 
 
-def _contacts(tx: Transaction, organization: Row, people: list[content.Person], moment: int, counts: Counts) -> list[int]:
+def _contacts(
+    tx: Transaction, organization: Row, people: list[content.Person], moment: int, counts: Counts
+) -> list[int]:
     missing = [person for person in people if tx.first(_CONTACT, of=organization.id, email=person.email) is None]
     values = {"organization_id": organization.id, "external_id": None, "created_at": moment, "updated_at": moment}
     tx.many(_ADD_CONTACT, [{**person._asdict(), **values} for person in missing])

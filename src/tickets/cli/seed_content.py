@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 from random import Random
 from typing import Any, NamedTuple
 
@@ -28,41 +29,45 @@ TEAMS = {
 AGENTS = 12
 MOST_CONTACTS = 5_000
 
-_FIRST = (
-    "Maria Noah Lena Omar Sofia Jonas Amina Lukas Yuki Elias Chloe Mateo Ines Viktor Priya Daniel Hanna Samuel Aisha "
-    "Felix Nora Kofi Clara Ivan Mei Oscar Leila Hugo Zoe Tomas"
-).split()
-_LAST = (
-    "Lopez Fischer Okafor Tanaka Novak Rossi Haddad Jensen Kim Moreau Singh Berger Santos Ivanova Murphy Wagner Costa "
-    "Yilmaz Larsen Dubois Nowak Mensah Horvat Schmid Silva Baker Chen Keller Ortiz Lind"
-).split()
-_COMPANIES = (
-    "Northwind Bluebird Cobalt Meridian Juniper Harbor Granite Willow Summit Lantern Orchard Falcon Cedar Beacon "
-    "Aurora Pebble Saffron Tundra Velvet Copper"
-).split()
-_TRADES = "Logistics Foods Energy Health Studios Motors Textiles Media Labs Travel".split()
-_PLACES = (
-    "in Berlin,in Lisbon,in Oslo,in Vienna,in Porto,in Ghent,on floor 2,on floor 3,on floor 5,at the front desk,"
-    "in the warehouse,in the meeting room,at home"
-).split(",")
-_THINGS = (
-    "The printer,The VPN,My laptop,The scanner,The mailbox,The booking page,The badge reader,The phone,"
-    "The shared drive,The payment page,The report,The calendar"
-).split(",")
-# What goes wrong: the end of the subject, more about it, type, tags, priority's weights (low … urgent).
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
+
+
+_FIRST = _words(
+    "Maria, Noah, Lena, Omar, Sofia, Jonas, Amina, Lukas, Yuki, Elias, Chloe, Mateo, Ines, Viktor, Priya, Daniel, "
+    "Hanna, Samuel, Aisha, Felix, Nora, Kofi, Clara, Ivan, Mei, Oscar, Leila, Hugo, Zoe, Tomas"
+)
+_LAST = _words(
+    "Lopez, Fischer, Okafor, Tanaka, Novak, Rossi, Haddad, Jensen, Kim, Moreau, Singh, Berger, Santos, Ivanova, "
+    "Murphy, Wagner, Costa, Yilmaz, Larsen, Dubois, Nowak, Mensah, Horvat, Schmid, Silva, Baker, Chen, Keller, Lind"
+)
+_COMPANIES = _words(
+    "Northwind, Bluebird, Cobalt, Meridian, Juniper, Harbor, Granite, Willow, Summit, Lantern, Orchard, Falcon, Cedar, "
+    "Beacon, Aurora, Pebble, Saffron, Tundra, Velvet, Copper"
+)
+_TRADES = _words("Logistics, Foods, Energy, Health, Studios, Motors, Textiles, Media, Labs, Travel")
+_PLACES = _words(
+    "in Berlin, in Lisbon, in Oslo, in Vienna, in Porto, in Ghent, on floor 2, on floor 3, on floor 5, "
+    "at the front desk, in the warehouse, in the meeting room, at home"
+)
+_THINGS = _words(
+    "The printer, The VPN, My laptop, The scanner, The mailbox, The booking page, The badge reader, The phone, "
+    "The shared drive, The payment page, The report, The calendar"
+)
+# What goes wrong: the end of the subject, more about it, type, tag, and of a hundred how many are low … urgent.
 _CASES = (
-    ("stopped working", "It worked yesterday. A restart did not help.", "incident", ["outage"], (10, 40, 35, 15)),
-    ("is very slow", "It takes minutes since this morning.", "problem", ["performance"], (25, 50, 20, 5)),
-    ("asks for a password again", "Mine is refused although it is the right one.", "incident", ["access"], (20, 55, 20, 5)),
-    ("shows an error", "It says: unexpected response. A screenshot follows.", "incident", ["error"], (20, 50, 25, 5)),
-    ("needs an update", "The old version is no longer allowed from next month on.", "task", ["update"], (50, 40, 9, 1)),
-    ("should be moved", "We change places on Monday.", "task", ["move"], (60, 35, 5, 0)),
-    ("has a setting I do not find", "Where can I turn notifications off?", "question", ["how-to"], (60, 35, 5, 0)),
-    ("shows the wrong address", "We moved in spring; invoices still have the old one.", "problem", ["billing"], (30, 50, 18, 2)),
-)  # fmt: skip
+    ("stopped working", "A restart did not help.", "incident", "outage", (10, 40, 35, 15)),
+    ("is very slow", "It takes minutes since this morning.", "problem", "performance", (25, 50, 20, 5)),
+    ("asks for a password again", "Mine is refused.", "incident", "access", (20, 55, 20, 5)),
+    ("shows an error", "It says: unexpected response. A screenshot follows.", "incident", "error", (20, 50, 25, 5)),
+    ("needs an update", "The old version is no longer allowed from next month on.", "task", "update", (50, 40, 9, 1)),
+    ("should be moved", "We change places on Monday.", "task", "move", (60, 35, 5, 0)),
+    ("has a setting I do not find", "Where can I turn notifications off?", "question", "how-to", (60, 35, 5, 0)),
+    ("shows the wrong address", "Invoices still have the old one.", "problem", "billing", (30, 50, 18, 2)),
+)
 _STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
-_OLD = tuple(itertools.accumulate((2, 2, 3, 13, 80)))
-_FRESH = tuple(itertools.accumulate((40, 20, 15, 15, 10)))
+_PRIORITIES = ("low", "medium", "high", "urgent")
 _ANSWERS = (
     "Thank you for telling us. We are looking into it.",
     "Could you restart it once and tell us what it shows?",
@@ -72,6 +77,16 @@ _ANSWERS = (
 )
 _REPLIES = ("Thank you, it works again.", "It still happens.", "Here is the screenshot.", "Yes, since Monday.")
 _NOTES = ("Same cause as last week.", "Waiting for the vendor.", "Asked the night shift to have a look.")
+
+
+def _hundred(values: Sequence[str], shares: Sequence[int]) -> tuple[str, ...]:
+    """Repeat each value as often as its share of a hundred: one look-up draws from it."""
+    return tuple(itertools.chain.from_iterable(itertools.starmap(itertools.repeat, zip(values, shares, strict=True))))
+
+
+_OLD = _hundred(_STATUSES, (2, 2, 3, 13, 80))
+_FRESH = _hundred(_STATUSES, (40, 20, 15, 15, 10))
+_URGENCY = tuple(_hundred(_PRIORITIES, case[4]) for case in _CASES)
 
 
 class Person(NamedTuple):
@@ -145,14 +160,17 @@ class Story:
         self._told = 0
         # JSON text is made once for each combination, not once for each ticket.
         self._tags = {
-            (case[3][0], more): json.dumps(case[3] + ([more] if more else []))
+            (case[3], more): json.dumps([case[3], more] if more else [case[3]])
             for case in _CASES
             for more in ("", "vip", "phone", "on-site", "follow-up")
         }
         self._fields = ["{}"] * 40 + [json.dumps({"floor": floor}) for floor in range(1, 11)]
-        self._fields += [json.dumps({"asset": f"A-{number}", "warranty": number % 3 > 0}) for number in range(1000, 1060)]
-        self._fields += [json.dumps({"contract": f"C-{number}", "seats": number % 90 + 5}) for number in range(400, 440)]
-        self._priority_weights = [tuple(itertools.accumulate(case[4])) for case in _CASES]
+        self._fields += [
+            json.dumps({"asset": f"A-{number}", "warranty": number % 3 > 0}) for number in range(1000, 1060)
+        ]
+        self._fields += [
+            json.dumps({"contract": f"C-{number}", "seats": number % 90 + 5}) for number in range(400, 440)
+        ]
 
     def next(self, count: int) -> list[Draft]:
         """Tell the next tickets."""
@@ -166,9 +184,9 @@ class Story:
         # In order of time, without two at once as long as there are fewer than milliseconds.
         moment = self._start + (SPAN * place + int(chance() * SPAN)) // self._total
         which = int(chance() * len(_CASES))
-        end, more, kind, tags, _ = _CASES[which]
+        end, more, kind, tag, _ = _CASES[which]
         thing, where = _pick(_THINGS, chance()), _pick(_PLACES, chance())
-        status = draw.choices(_STATUSES, cum_weights=_FRESH if place >= self._total * 0.95 else _OLD)[0]
+        status = _pick(_FRESH if place >= self._total * 0.95 else _OLD, chance())
         triaged = status != "open" or chance() < 0.4  # noqa: PLR2004 - the share of open tickets that has somebody
         agent = _pick(cast.agents, chance()) if triaged else None
         contact = _pick(cast.contacts, chance())
@@ -178,18 +196,18 @@ class Story:
             "subject": f"{thing} {where} {end}",
             "description": f"{thing} {where} {end}. {more}",
             "status": status,
-            "priority": draw.choices(("low", "medium", "high", "urgent"), cum_weights=self._priority_weights[which])[0],
+            "priority": _pick(_URGENCY[which], chance()),
             "type": kind,
             "contact_id": contact,
             "assignee_id": agent,
             "team_id": _pick(cast.teams, chance()) if triaged else None,
             "created_by_id": agent if chance() < 0.2 else None,  # noqa: PLR2004 - the share raised on the phone
-            "tags": self._tags[tags[0], _pick(("", "", "", "vip", "phone", "on-site", "follow-up"), chance())],
+            "tags": self._tags[tag, _pick(("", "", "", "vip", "phone", "on-site", "follow-up"), chance())],
             "custom_fields": _pick(self._fields, chance()),
             "created_at": moment,
             **life,
         }
-        return Draft(ticket, self._comments(ticket) if agent is not None and chance() < 0.4 else [])  # noqa: PLR2004 - the share with comments
+        return Draft(ticket, self._comments(ticket) if agent is not None and chance() < 0.25 else [])  # noqa: PLR2004 - the share with comments
 
     def _comments(self, ticket: dict[str, Any]) -> list[dict[str, Any]]:
         """Tell what was said: the agent's first answer is the first response, nothing comes after the end."""
@@ -201,7 +219,9 @@ class Story:
         said = [self._said(ticket, first, _pick(_ANSWERS, chance()))]
         # A contact's answer would reopen a ticket that waits for them.
         if ticket["status"] != "pending" and chance() < 0.5:  # noqa: PLR2004 - the share of contacts who answer
-            said.append(self._said(ticket, first + int((last - first) * chance()), _pick(_REPLIES, chance()), by="contact"))
+            said.append(
+                self._said(ticket, first + int((last - first) * chance()), _pick(_REPLIES, chance()), by="contact")
+            )
         if chance() < 0.2:  # noqa: PLR2004 - the share with a note
             note = self._said(ticket, first + int((last - first) * chance()), _pick(_NOTES, chance()))
             said.append({**note, "visibility": "internal"})
@@ -247,7 +267,8 @@ def _life(draw: Random, status: str, moment: int) -> dict[str, Any]:
 
 
 def _while(draw: Random, usual: int, most: int) -> int:
-    return min(most, clock.MINUTE + int(draw.expovariate(1 / usual)))
+    # An exponential distribution: most are quick, some take long.
+    return min(most, clock.MINUTE + int(-usual * log(1.0 - draw.random())))
 
 
 def _pick(among: Sequence[Any], chance: float) -> Any:

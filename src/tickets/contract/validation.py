@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -13,6 +14,8 @@ from tickets import clock
 from tickets.errors import InputError, InvalidRequest, UnsupportedMediaType
 
 MAX_ERRORS = 100
+MAX_PARTS = 250
+MAX_CHARACTERS = 65_536
 MAX_DEPTH = 64
 MAX_DIGITS = 400
 _JSON = re.compile(rb'application/json(?:[ \t]*;[ \t]*charset="?utf-8"?)?', re.IGNORECASE)
@@ -80,9 +83,40 @@ class Checker:
         if self._validator.is_valid(value):
             return
         faults = []
-        for error in islice(self._validator.iter_errors(value), MAX_ERRORS):
+        for error in self._errors(value):
             faults.extend(_fault(error, self._where))
         raise invalid(faults[:MAX_ERRORS])
+
+    def _errors(self, value: Any) -> Iterable[jsonschema_rs.ValidationError]:
+        """Find all errors of a value, or of one that is larger than any valid one the first.
+
+        Each error keeps a copy of what it is in: all of a 1 MB body would take gigabytes.
+        """
+        if _is_small(value):
+            return islice(self._validator.iter_errors(value), MAX_ERRORS)
+        try:
+            self._validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return [error]
+        return []
+
+
+def _is_small(value: Any) -> bool:
+    """Tell whether a value has few parts and little text, names included."""
+    waiting, characters = [value], 0
+    for seen in range(MAX_PARTS):
+        if not waiting or characters > MAX_CHARACTERS:
+            return not waiting and characters <= MAX_CHARACTERS
+        part = waiting.pop()
+        if isinstance(part, str):
+            characters += len(part)
+        elif isinstance(part, dict | list):
+            if seen + len(waiting) + len(part) > MAX_PARTS:
+                return False
+            waiting.extend(part)
+            if isinstance(part, dict):
+                waiting.extend(part.values())
+    return False
 
 
 def _fault(error: jsonschema_rs.ValidationError, where: str) -> list[InputError]:
@@ -163,8 +197,7 @@ class _RefusedError(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise _RefusedError(f"names {twice[:100].encode(errors='replace').decode()!r} twice")
     return made
 

@@ -58,7 +58,7 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
         NotFound: an id in the changes names nothing in the organization.
         VersionConflict: somebody else changed the ticket since it was read.
     """
-    changes = {name: value for name, value in changes.items() if getattr(ticket, name) != value}
+    changes = {name: value for name, value in changes.items() if records.differs(getattr(ticket, name), value)}
     _may_set(caller, changes)
     _check_references(tx, caller, changes)
     if "status" in changes:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+import msgspec
+from sqlalchemy import bindparam, case, delete, insert, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
@@ -43,6 +44,31 @@ def _delete(model: Model) -> Statement:
     return Statement(delete(model).where(model.__table__.c.id == bindparam("id")))
 
 
+@cache
+def _release(model: Model) -> list[Statement]:
+    """Make what empties each reference to a record that goes (foreign keys with SET NULL).
+
+    The database would do it too, but what showed the reference shows something else then: a new version.
+    """
+    now: Any = bindparam("now")
+    return [
+        Statement(
+            update(table)
+            .where(key.parent == bindparam("gone"))
+            .values(
+                {
+                    key.parent: None,
+                    table.c.version: table.c.version + 1,
+                    table.c.updated_at: case((table.c.updated_at > now, table.c.updated_at), else_=now),
+                }
+            )
+        )
+        for table in Base.metadata.sorted_tables
+        for key in sorted(table.foreign_keys, key=lambda key: key.parent.name)
+        if key.column.table is model.__table__ and key.ondelete == "SET NULL"
+    ]
+
+
 def find(tx: Transaction, model: Model, record_id: int, organization_id: int | None = None) -> Row | None:
     """Look one record up within its organization."""
     return tx.first(_by_id(model), id=record_id, organization_id=organization_id)
@@ -61,7 +87,7 @@ def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any
     Raises:
         VersionConflict: somebody else changed the record since it was read.
     """
-    different = {name: value for name, value in changes.items() if getattr(record, name) != value}
+    different = {name: value for name, value in changes.items() if differs(getattr(record, name), value)}
     if not different:
         return record
     different |= {"updated_at": max(clock.now(), record.updated_at), "version": record.version + 1}
@@ -72,6 +98,16 @@ def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any
     return changed
 
 
+def differs(old: Any, new: Any) -> bool:
+    """Tell whether a value is another one; within JSON, 1 is not true, though Python holds them equal."""
+    if isinstance(old, dict | list):
+        return msgspec.json.encode(old, order="sorted") != msgspec.json.encode(new, order="sorted")
+    return bool(old != new)
+
+
 def remove(tx: Transaction, model: Model, record: Row) -> None:
-    """Delete an entity with what belongs to it (cascades are the database's)."""
+    """Delete an entity with what belongs to it (cascades are the database's); what names it names nothing then."""
+    moment = clock.now()
+    for statement in _release(model):
+        tx.run(statement, gone=record.id, now=moment)
     tx.run(_delete(model), id=record.id)

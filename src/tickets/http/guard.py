@@ -123,7 +123,7 @@ class Guard:
         if b"%" in raw:
             self._check_escapes(scope, raw)
         path = scope["path"]
-        if path.startswith(self._base_path) and (path.endswith("/") or "//" in path):
+        if "//" in path or (path.startswith(self._base_path) and path.endswith("/")):
             raise NotFound("There is nothing at this address; addresses have no empty parts and no slash at the end.")
         for name, value in scope["headers"]:
             if name == b"content-length":

@@ -19,6 +19,11 @@ def blueprint(document: Document, version: str) -> flask.Blueprint:
     here = Path(__file__).parent
     pages = flask.Blueprint("pages", __name__, template_folder=here / "templates", static_folder=here / "static")
 
+    @pages.after_request
+    def undated(response: flask.Response) -> flask.Response:
+        response.headers.pop("date", None)  # the server sends it
+        return response
+
     @pages.get("/")
     def landing() -> str:
         operations = [(path, method, spec["summary"]) for path, method, spec in document.operations()]

@@ -9,7 +9,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tickets import ids
-from tickets.errors import HeadersTooLarge, InvalidRequest, Problem, RequestTimeout
+from tickets.errors import HeadersTooLarge, InvalidRequest, Problem, RequestTimeout, ServiceUnavailable
 from tickets.http import problems
 from tickets.http.exchange import App
 from tickets.http.guard import SECURITY_HEADERS
@@ -22,16 +22,19 @@ MAX_HEADERS = 65_536
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with a bound on the size of headers and on the time they may take.
 
-    uvicorn itself waits for ever for the rest of a header, keeps headers of any size and answers malformed
-    requests in plain text.
+    uvicorn itself waits for ever for the rest of a header, keeps headers of any size, answers malformed
+    requests in plain text and drops the body of a request that offers another protocol.
     """
 
     header_timeout = 20.0
+    max_connections = 2_000
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._header_timer: asyncio.TimerHandle | None = None
         self._header_bytes = 0
+        self._in_headers = False
+        self._offers_upgrade = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the clock for the first request."""
@@ -46,47 +49,81 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser."""
         self._unset_keepalive_if_required()
-        if self._header_timer is None and (self.cycle is None or self.cycle.response_complete):
+        if self._header_timer is None and not self._is_answering():
             self._header_timer = self.loop.call_later(self.header_timeout, self._headers_late)
-        self._header_bytes += len(data)
+        headers_only = self._in_headers
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # An offer of another protocol (HTTP/2 from Java's client) may be ignored (RFC 9110, 7.8); the
-            # parser would not go on after it.
-            self.parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
+            self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(InvalidRequest("This is not a valid HTTP/1.1 request."))
         else:
-            if self._header_timer is not None and self._header_bytes > MAX_HEADERS:
-                self._refuse(_too_large())
+            if headers_only and self._in_headers:
+                self._header_bytes += len(data)
+                if self._header_bytes > MAX_HEADERS:
+                    self._refuse(_too_large())
+
+    def on_message_begin(self) -> None:
+        """Expect headers."""
+        super().on_message_begin()
+        self._in_headers = True
+        self._header_bytes = 0
 
     def on_headers_complete(self) -> None:
         """The application takes over."""
-        self._stop_clock()
+        self._offers_upgrade = self.parser.should_upgrade() and any(name == b"upgrade" for name, _ in self.headers)
+        if self._offers_upgrade:
+            return
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEADERS:
             self._refuse(_too_large())
             raise ValueError("headers too large")  # ends the parser
+        if len(self.connections) > self.max_connections:
+            self._refuse(ServiceUnavailable("Too many connections are open. Try again in a moment."))
+            raise ValueError("too many connections")  # ends the parser
+        self._in_headers = False
+        self._stop_clock()
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """The request is whole, unless the parser only stopped for another protocol."""
+        if not self._offers_upgrade:
+            super().on_message_complete()
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Read the request as if it had not offered another protocol (RFC 9110, 7.8: an offer may be ignored).
+
+        The parser takes what follows such headers for the other protocol; Java's client offers HTTP/2 so, and
+        what follows is the body.
+        """
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _stop_clock(self) -> None:
-        self._header_bytes = 0
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
 
     def _headers_late(self) -> None:
         self._header_timer = None
-        self._refuse(RequestTimeout(f"The headers did not arrive within {self.header_timeout:g} s."))
+        if self._in_headers or self.cycle is None:
+            self._refuse(RequestTimeout(f"The headers did not arrive within {self.header_timeout:g} s."))
+        elif not self._is_answering():
+            self.transport.close()  # all that came was the rest of a body that is answered already
 
     def _refuse(self, problem: Problem) -> None:
         """Answer without the application, and close."""
         if self.transport is None or self.transport.is_closing():
             return
         self._stop_clock()
+        if self._in_headers and self._is_answering():
+            self.cycle.keep_alive = False  # what was asked before is answered first; that ends the connection
+            return
         request_id = ids.request_id()
         response = problems.render(problem, path="", request_id=request_id)
         headers = [
@@ -111,7 +148,11 @@ def configuration(app: App, settings: Settings, *, host: str, port: int) -> uvic
         app,
         host=host,
         port=port,
-        http=type("Protocol", (BoundedProtocol,), {"header_timeout": float(settings.request_timeout)}),
+        http=type(
+            "Protocol",
+            (BoundedProtocol,),
+            {"header_timeout": float(settings.request_timeout), "max_connections": settings.max_connections},
+        ),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -120,7 +161,6 @@ def configuration(app: App, settings: Settings, *, host: str, port: int) -> uvic
         proxy_headers=False,
         timeout_keep_alive=settings.request_timeout,
         timeout_graceful_shutdown=8,
-        limit_concurrency=settings.max_connections,
     )
 
 

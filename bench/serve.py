@@ -1,0 +1,104 @@
+"""Start one of the servers: ``python -m bench.serve <name> <port> <database file>``."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from bench.data import settings
+
+PEERS = {
+    "connexion": "bench.peers.connexion_stock:app",
+    "fastapi-usual": "bench.peers.fastapi_usual:app",
+    "fastapi-best": "bench.peers.fastapi_best:app",
+}
+
+
+def quiet() -> None:
+    """Log as the service does at the level warning: no server here writes an access log."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING), cache_logger_on_first_use=True
+    )
+
+
+def granian_app() -> Any:
+    """Make our application for granian, in its worker."""
+    from tickets.app import create_app  # noqa: PLC0415 - the peers do not pay for it
+
+    quiet()
+    return create_app(settings(Path(os.environ["BENCH_DATABASE"])))
+
+
+def bare_app() -> Any:
+    """Make an application that does nothing but answer, with as many headers as ours has."""
+    from tickets.http.guard import SECURITY_HEADERS  # noqa: PLC0415 - the peers do not pay for it
+
+    body = b'{"data":"' + b"x" * 600 + b'"}'
+    start = {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", b"0" * 32),
+            *((b"x-ratelimit-%d" % n, b"100000000") for n in range(5)),
+            *SECURITY_HEADERS,
+        ],
+    }
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await receive()
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+def main() -> None:
+    name, port, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    os.environ["BENCH_DATABASE"] = str(file)
+    if name in PEERS:
+        uvicorn.run(
+            PEERS[name],
+            host="127.0.0.1",
+            port=port,
+            loop="uvloop",
+            http="httptools",
+            access_log=False,
+            log_level="warning",
+        )
+    elif name.startswith("granian"):
+        from granian import Granian  # noqa: PLC0415 - the others do not pay for it
+        from granian.constants import Interfaces, Loops  # noqa: PLC0415
+
+        Granian(
+            "bench.serve:granian_app",
+            address="127.0.0.1",
+            port=port,
+            interface=Interfaces.ASGI,
+            factory=True,
+            workers=1,
+            loop=Loops.uvloop,
+            log_access=False,
+            log_level="warning",
+        ).serve()
+    else:
+        from tickets.http.server import serve  # noqa: PLC0415 - the peers do not pay for it
+
+        quiet()
+        chosen = settings(file)
+        if name == "bare":
+            app = bare_app()
+        else:
+            from tickets.app import create_app  # noqa: PLC0415
+
+            app = create_app(chosen)
+        serve(app, chosen, host="127.0.0.1", port=port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""What is equal for every entity: its address, its version, its ETag, its end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from api.checks import made, problem
+from factories import Client, Tenant
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of entity: how one is made and what can be changed on it."""
+
+    path: str
+    create: Callable[[Tenant], dict[str, Any]]
+    change: dict[str, Any]
+    role: str = "admin"
+
+    def __str__(self) -> str:
+        return self.path.removeprefix("/")
+
+    def one(self, tenant: Tenant) -> tuple[Client, str, dict[str, Any]]:
+        """Make one; return who may change it, its address and itself."""
+        client, path = tenant.client(self.role), self.path
+        body = self.create(tenant)
+        return client, path, made(client.post(path, json=body))
+
+
+KINDS = [
+    Kind("/organizations", lambda t: {"name": "Org", "slug": f"org-{t.number}"}, {"name": "New"}, role="platform"),
+    Kind("/users", lambda t: {"email": f"e{t.number}@example.org", "name": "U", "role": "agent"}, {"name": "New"}),
+    Kind("/teams", lambda _: {"name": "Team"}, {"name": "New"}),
+    Kind("/contacts", lambda _: {"email": "c@example.org", "name": "C"}, {"attributes": {"vip": True}}),
+    Kind("/tickets", lambda _: {"subject": "S", "description": "D"}, {"tags": ["new"]}),
+    Kind("/comments", lambda t: {"ticket_id": t.ticket()["id"], "body": "B"}, {"body": "New"}),
+    Kind("/api-keys", lambda _: {"name": "Key"}, {}),
+]
+CHANGEABLE = [kind for kind in KINDS if kind.change]
+each = pytest.mark.parametrize("kind", KINDS, ids=str)
+each_changeable = pytest.mark.parametrize("kind", CHANGEABLE, ids=str)
+
+
+@each
+class TestReading:
+    def test_location_leads_to_what_was_created(self, tenant, kind):
+        client = tenant.client(kind.role)
+        response = client.post(kind.path, json=kind.create(tenant))
+        body = made(response)
+        assert response.headers["location"] == f"/api/v1{kind.path}/{body['id']}"
+        # `response` is of the same origin: the Location is relative to it.
+        read = client.get(response.request.url.join(response.headers["location"]))
+        assert read.status_code == 200
+        body.pop("key", None)
+        assert read.json() == {**body, **({"last_used_at": None} if "last_used_at" in body else {})}
+
+    def test_times_are_utc_with_milliseconds(self, tenant, kind):
+        _, _, body = kind.one(tenant)
+        assert body["created_at"] == body["updated_at"]
+        assert body["created_at"].endswith("Z")
+        assert len(body["created_at"]) == len("2026-01-02T03:04:05.678Z")
+
+    @pytest.mark.parametrize("tag", ['"1"', 'W/"1"', '"7", "1"', "*"])
+    def test_what_is_unchanged_is_a_304_without_body(self, tenant, kind, tag):
+        client, path, body = kind.one(tenant)
+        response = client.get(f"{path}/{body['id']}", headers={"if-none-match": tag})
+        assert response.status_code == 304
+        assert response.content == b""
+        assert response.headers["etag"] == '"1"'
+        assert "content-type" not in response.headers
+
+    @pytest.mark.parametrize("tag", ['"2"', "1", '"11"', '""'])
+    def test_another_etag_is_answered_in_full(self, tenant, kind, tag):
+        client, path, body = kind.one(tenant)
+        response = client.get(f"{path}/{body['id']}", headers={"if-none-match": tag})
+        assert response.status_code == 200
+        assert response.headers["etag"] == '"1"'
+
+    def test_head_answers_as_get_does_without_a_body(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        response = client.head(f"{path}/{body['id']}")
+        assert response.status_code == 200
+        assert response.content == b""
+        assert response.headers["etag"] == '"1"'
+        assert int(response.headers["content-length"]) > 0
+
+    @pytest.mark.parametrize("record_id", ["4000000000", "9223372036854775807", "9223372036854775808", "9" * 19])
+    def test_an_id_of_nothing_is_a_404(self, tenant, kind, record_id):
+        problem(tenant.client(kind.role).get(f"{kind.path}/{record_id}"), 404, "not_found")
+
+    @pytest.mark.parametrize(
+        "record_id", ["0", "-1", "+1", "01", "1.0", "x", "9" * 20, "9" * 5000, "%20", "1%20", "1;", "null"]
+    )
+    def test_what_is_no_id_is_a_404(self, tenant, kind, record_id):
+        problem(tenant.client(kind.role).get(f"{kind.path}/{record_id}"), 404, "not_found")
+
+    @pytest.mark.parametrize("tail", ["/", "//", "%2F", "/x"])
+    def test_more_than_the_address_is_a_404(self, tenant, kind, tail):
+        client, path, body = kind.one(tenant)
+        response = client.get(f"{path}/{body['id']}{tail}")
+        assert response.status_code == 404
+        assert response.json()["code"] == "not_found"
+
+
+@each_changeable
+class TestChanging:
+    def test_a_change_raises_the_version_and_nothing_else(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        response = client.patch(f"{path}/{body['id']}", json=kind.change)
+        assert response.status_code == 200
+        assert response.headers["etag"] == '"2"'
+        changed = response.json()
+        assert changed == {**body, **kind.change, "version": 2, "updated_at": changed["updated_at"]}
+        assert changed["updated_at"] >= body["updated_at"]
+        assert client.get(f"{path}/{body['id']}").json() == changed
+
+    def test_equal_values_raise_nothing(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        response = client.patch(f"{path}/{body['id']}", json={name: body[name] for name in kind.change})
+        assert response.status_code == 200
+        assert response.json() == body
+        assert response.headers["etag"] == '"1"'
+
+    def test_the_present_version_is_accepted_in_either_place(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        headers = {"if-match": '"1"'}
+        response = client.patch(f"{path}/{body['id']}", json={**kind.change, "version": 1}, headers=headers)
+        assert response.status_code == 200
+        assert client.patch(f"{path}/{body['id']}", json=kind.change, headers={"if-match": "*"}).status_code == 200
+
+    @pytest.mark.parametrize("version", [2, 9223372036854775807])
+    def test_a_version_that_is_not_the_present_one_is_a_409(self, tenant, kind, version):
+        client, path, body = kind.one(tenant)
+        response = client.patch(f"{path}/{body['id']}", json={**kind.change, "version": version})
+        problem(response, 409, "version_conflict")
+        assert client.get(f"{path}/{body['id']}").json() == body
+
+    @pytest.mark.parametrize("tag", ['"2"', "1", '"01"', 'W/"1"'])
+    def test_an_if_match_that_does_not_match_is_a_412(self, tenant, kind, tag):
+        client, path, body = kind.one(tenant)
+        response = client.patch(f"{path}/{body['id']}", json=kind.change, headers={"if-match": tag})
+        problem(response, 412, "precondition_failed")
+        assert client.get(f"{path}/{body['id']}").json() == body
+
+    def test_an_old_etag_is_stale_after_a_change(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        address = f"{path}/{body['id']}"
+        assert client.patch(address, json=kind.change, headers={"if-match": '"1"'}).status_code == 200
+        problem(client.patch(address, json=kind.change, headers={"if-match": '"1"'}), 412, "precondition_failed")
+        assert client.get(address, headers={"if-none-match": '"1"'}).status_code == 200
+        assert client.get(address, headers={"if-none-match": '"2"'}).status_code == 304
+
+    def test_a_version_alone_changes_nothing(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        assert client.patch(f"{path}/{body['id']}", json={"version": 1}).json() == body
+
+    def test_nothing_to_change_is_a_400(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        problem(client.patch(f"{path}/{body['id']}", json={}), 400, "invalid_request", "")
+
+    def test_null_is_refused_where_there_is_always_a_value(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        [name] = kind.change
+        problem(client.patch(f"{path}/{body['id']}", json={name: None}), 400, "invalid_request", f"/{name}")
+
+
+@each
+class TestDeleting:
+    def test_what_was_deleted_is_a_404_in_every_operation(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        address = f"{path}/{body['id']}"
+        response = client.delete(address)
+        assert response.status_code == 204
+        assert response.content == b""
+        assert "content-length" not in response.headers
+        problem(client.get(address), 404, "not_found")
+        problem(client.get(address, headers={"if-none-match": "*"}), 404, "not_found")
+        problem(client.delete(address), 404, "not_found")
+        if kind.change:
+            problem(client.patch(address, json=kind.change), 404, "not_found")
+
+    def test_a_stale_if_match_keeps_it(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        address = f"{path}/{body['id']}"
+        problem(client.delete(address, headers={"if-match": '"2"'}), 412, "precondition_failed")
+        assert client.get(address).status_code == 200
+        assert client.delete(address, headers={"if-match": '"1"'}).status_code == 204
+
+    def test_its_id_is_never_used_again(self, tenant, kind):
+        client, path, body = kind.one(tenant)
+        assert client.delete(f"{path}/{body['id']}").status_code == 204
+        again = made(client.post(kind.path, json=kind.create(tenant)))
+        assert again["id"] > body["id"]

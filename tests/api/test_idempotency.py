@@ -1,0 +1,157 @@
+"""Idempotency-Key: a repeated POST is answered again, never done again."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+
+from api.checks import NOBODY, ids, made, problem
+from factories import Client
+
+BODY = {"subject": "Printer", "description": "It is on fire."}
+KEY = {"idempotency-key": "one"}
+START = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+class TestReplay:
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/tickets", BODY),
+            ("/teams", {"name": "Support"}),
+            ("/contacts", {"email": "a@example.com", "name": "A"}),
+            ("/comments", {"body": "B"}),
+            ("/api-keys", {"name": "K"}),
+        ],
+    )
+    def test_the_first_answer_comes_again_and_nothing_is_done_twice(self, tenant, admin, path, body):
+        if path == "/comments":
+            body = {**body, "ticket_id": tenant.ticket()["id"]}
+        first = admin.post(path, json=body, headers=KEY)
+        made(first)
+        assert "idempotency-replayed" not in first.headers
+        before = ids(admin.get(path))
+        again = admin.post(path, json=body, headers=KEY)
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert again.headers["idempotency-replayed"] == "true"
+        for name in ("location", "etag", "content-type"):
+            assert again.headers[name] == first.headers[name]
+        assert again.headers["x-request-id"] != first.headers["x-request-id"]
+        assert ids(admin.get(path)) == before
+
+    def test_it_comes_again_even_when_the_record_is_gone(self, admin):
+        first = admin.post("/tickets", json=BODY, headers=KEY)
+        admin.delete(f"/tickets/{first.json()['id']}")
+        assert admin.post("/tickets", json=BODY, headers=KEY).json() == first.json()
+
+    def test_order_and_white_space_in_the_body_do_not_count(self, admin):
+        headers = {**KEY, "content-type": "application/json"}
+        first = admin.post("/tickets", content=b'{"subject": "S", "description": "D"}', headers=headers)
+        again = admin.post("/tickets", content=b' {"description":"D",\n"subject":"\\u0053"}', headers=headers)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.json() == first.json()
+
+    def test_another_body_is_a_422(self, admin):
+        made(admin.post("/tickets", json=BODY, headers=KEY))
+        response = admin.post("/tickets", json={**BODY, "subject": "Other"}, headers=KEY)
+        problem(response, 422, "idempotency_key_reused")
+        assert "idempotency-replayed" not in response.headers
+        assert len(ids(admin.get("/tickets"))) == 1
+
+    def test_a_failure_comes_again_too(self, tenant, admin):
+        body = {**BODY, "team_id": NOBODY}
+        first = admin.post("/tickets", json=body, headers=KEY)
+        problem(first, 404, "not_found", "/team_id")
+        again = admin.post("/tickets", json=body, headers=KEY)
+        problem(again, 404, "not_found", "/team_id")
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.content == first.content
+        team = tenant.team()
+        taken = admin.post("/teams", json={"name": team["name"]}, headers=KEY)
+        problem(taken, 409, "already_exists", "/name")
+        admin.delete(f"/teams/{team['id']}")
+        assert admin.post("/teams", json={"name": team["name"]}, headers=KEY).content == taken.content
+
+    def test_a_refused_caller_may_try_the_key_again(self, tenant):
+        with tenant.client("agent", scopes=["tickets:read"]) as client:
+            problem(client.post("/tickets", json=BODY, headers=KEY), 403, "insufficient_scope")
+        made(tenant.client("agent").post("/tickets", json=BODY, headers=KEY))
+
+    def test_after_a_day_the_key_is_new(self, admin):
+        with time_machine.travel(START, tick=False):
+            first = made(admin.post("/tickets", json=BODY, headers=KEY))
+        with time_machine.travel(START + timedelta(hours=24, milliseconds=-1), tick=False):
+            assert admin.post("/tickets", json=BODY, headers=KEY).json() == first
+        with time_machine.travel(START + timedelta(hours=24), tick=False):
+            assert made(admin.post("/tickets", json=BODY, headers=KEY))["id"] != first["id"]
+
+    def test_requests_at_the_same_time_do_it_once(self, tenant, admin):
+        key = tenant.key(tenant.users["admin"])
+
+        def post(_: int) -> tuple[int, str]:
+            with Client(tenant.origin, key) as client:
+                response = client.post("/tickets", json=BODY, headers=KEY)
+            if response.status_code == 409:
+                problem(response, 409, "idempotency_in_progress")
+                assert response.headers["retry-after"] == "1"
+            return response.status_code, response.text
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(post, range(24)))
+        assert {status for status, _ in answers} <= {201, 409}
+        assert len({text for status, text in answers if status == 201}) == 1
+        assert len(ids(admin.get("/tickets"))) == 1
+
+
+class TestScope:
+    def test_another_user_may_use_the_same_key(self, tenant, admin, agent, other):
+        one = made(admin.post("/tickets", json=BODY, headers=KEY))
+        another = made(agent.post("/tickets", json=BODY, headers=KEY))
+        theirs = made(other.client("admin").post("/tickets", json=BODY, headers=KEY))
+        assert len({one["id"], another["id"], theirs["id"]}) == 3
+        assert (one["organization_id"], theirs["organization_id"]) == (tenant.id, other.id)
+
+    def test_another_key_of_the_same_user_is_the_same_caller(self, tenant, admin):
+        first = made(admin.post("/tickets", json=BODY, headers=KEY))
+        with Client(tenant.origin, tenant.key(tenant.users["admin"])) as client:
+            assert client.post("/tickets", json=BODY, headers=KEY).json() == first
+
+    def test_another_path_may_use_the_same_key(self, tenant, admin):
+        tickets = [tenant.ticket()["id"] for _ in range(2)]
+        comments = [
+            made(admin.post(f"/tickets/{ticket}/comments", json={"body": "B"}, headers=KEY)) for ticket in tickets
+        ]
+        assert [comment["ticket_id"] for comment in comments] == tickets
+
+    @pytest.mark.parametrize("key", ["x" * 255, "!~", "a" * 1])
+    def test_any_visible_text_is_a_key(self, admin, key):
+        made(admin.post("/tickets", json=BODY, headers={"idempotency-key": key}))
+
+    @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "\u00e4"])
+    def test_anything_else_is_a_400(self, admin, key):
+        response = admin.post("/tickets", json=BODY, headers=[(b"idempotency-key", key.encode("latin-1"))])
+        problem(response, 400, "invalid_request", "/Idempotency-Key", where="header")
+
+    def test_two_keys_are_a_400(self, admin):
+        response = admin.post("/tickets", json=BODY, headers=[("idempotency-key", "a"), ("idempotency-key", "b")])
+        problem(response, 400, "invalid_request", "/Idempotency-Key", where="header")
+
+
+class TestSecretAnswers:
+    def test_the_answer_that_shows_a_key_comes_again_with_it(self, tenant, admin):
+        first = made(admin.post("/api-keys", json={"name": "K"}, headers=KEY))
+        again = admin.post("/api-keys", json={"name": "K"}, headers=KEY)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.json() == first
+        with Client(tenant.origin, again.json()["key"]) as client:
+            assert client.get("/organization").status_code == 200
+
+    def test_no_key_is_in_the_files_of_the_database(self, tenant, admin, service):
+        shown = made(admin.post("/api-keys", json={"name": "K"}, headers=KEY))["key"]
+        subject = f"not a secret {tenant.number}"
+        made(admin.post("/tickets", json={**BODY, "subject": subject}, headers=KEY))
+        files = [file.read_bytes() for file in service.database.path.parent.glob("tickets.db*")]
+        assert any(subject.encode() in content for content in files)
+        for secret in (shown, admin.key, shown.split("_", 2)[2]):
+            assert not any(secret.encode() in content for content in files)

@@ -1,0 +1,268 @@
+"""What is equal for every list: pages, cursors, links, sorts."""
+
+import base64
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import time_machine
+
+from api.checks import ids, problem
+from factories import Client, Tenant
+
+MOMENT = "2030-01-02T03:04:05.678Z"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A list and how rows get on it."""
+
+    path: str
+    fill: Callable[[Tenant, int], list[int]]
+    names: bool = False
+    role: str = "admin"
+    default: str = "-created_at"
+
+    def __str__(self) -> str:
+        return re.sub(r"\W+", "-", self.path).strip("-")
+
+    def address(self, tenant: Tenant) -> str:
+        if "{ticket}" in self.path:
+            tenant.spare = getattr(tenant, "spare", None) or tenant.ticket()
+            return self.path.format(ticket=tenant.spare["id"])
+        if "{team}" in self.path:
+            tenant.spare = getattr(tenant, "spare", None) or tenant.team()
+            return self.path.format(team=tenant.spare["id"])
+        return self.path
+
+    @property
+    def sorts(self) -> list[str]:
+        keys = ["created_at", "updated_at", *(["name"] if self.names else [])]
+        return [*keys, *(f"-{key}" for key in keys)]
+
+
+def _users(tenant: Tenant, count: int) -> list[int]:
+    return [tenant.user("agent", name=f"Agent {n % 3}").id for n in range(count)]
+
+
+def _members(tenant: Tenant, count: int) -> list[int]:
+    team = KINDS[-1].address(tenant)
+    users = _users(tenant, count)
+    for user_id in users:
+        assert tenant.client().put(f"{team}/{user_id}").status_code == 204
+    return users
+
+
+def _comments(tenant: Tenant, count: int) -> list[int]:
+    ticket = tenant.spare if hasattr(tenant, "spare") else tenant.ticket()
+    return [tenant.comment(ticket)["id"] for _ in range(count)]
+
+
+KINDS = [
+    Kind("/users", _users, names=True),
+    Kind("/teams", lambda t, n: [t.team()["id"] for _ in range(n)], names=True),
+    Kind("/contacts", lambda t, n: [t.contact(name=f"Contact {i % 3}")["id"] for i in range(n)], names=True),
+    Kind("/tickets", lambda t, n: [t.ticket()["id"] for _ in range(n)]),
+    Kind("/comments", _comments),
+    Kind("/tickets/{ticket}/comments", _comments, default="created_at"),
+    Kind("/api-keys", lambda t, n: [t.create("/api-keys", name="Key")["id"] for _ in range(n)]),
+    Kind("/teams/{team}/members", _members, names=True),
+]
+each = pytest.mark.parametrize("kind", KINDS, ids=str)
+TICKETS = KINDS[3]
+
+
+def walk(client: Client, address: str, **params: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """Walk a list forward to its end; return the rows, and the cursors that led on."""
+    rows, cursors = [], []
+    body = client.get(address, params=params).json()
+    assert body["prev_cursor"] is None
+    while True:
+        rows += body["data"]
+        if body["next_cursor"] is None:
+            return rows, cursors
+        cursors.append(body["next_cursor"])
+        body = client.get(address, params={**params, "cursor": body["next_cursor"]}).json()
+        assert body["prev_cursor"] is not None
+
+
+def walk_back(client: Client, address: str, cursor: str, **params: Any) -> list[dict[str, Any]]:
+    """Walk a list back to its beginning."""
+    rows: list[dict[str, Any]] = []
+    following: str | None = cursor
+    while following is not None:
+        body = client.get(address, params={**params, "cursor": following}).json()
+        assert body["next_cursor"] is not None
+        rows = body["data"] + rows
+        following = body["prev_cursor"]
+    return rows
+
+
+@each
+class TestPages:
+    def test_a_walk_forward_and_back_shows_each_row_once_in_order(self, tenant, kind):
+        address, client = kind.address(tenant), tenant.client(kind.role)
+        with time_machine.travel(MOMENT, tick=False):
+            made = kind.fill(tenant, 4)  # all of one moment: only the id tells them apart
+        made += kind.fill(tenant, 3)
+        for sort in kind.sorts:
+            rows, cursors = walk(client, address, limit=2, sort=sort)
+            assert set(made) <= {row["id"] for row in rows}
+            assert len({row["id"] for row in rows}) == len(rows)
+            key = sort.removeprefix("-")
+            order = [(row[key], row["id"]) for row in rows]
+            assert order == sorted(order, reverse=sort.startswith("-"))
+            assert rows == client.get(address, params={"sort": sort, "limit": 200}).json()["data"]
+            last = client.get(address, params={"limit": 2, "sort": sort, "cursor": cursors[-1]}).json()
+            back = walk_back(client, address, last["prev_cursor"], limit=2, sort=sort)
+            assert back + last["data"] == rows
+
+    def test_the_order_without_a_sort_is_the_contracts(self, tenant, kind):
+        address = kind.address(tenant)
+        kind.fill(tenant, 3)
+        client = tenant.client(kind.role)
+        assert ids(client.get(address)) == ids(client.get(address, params={"sort": kind.default}))
+        other = kind.default.removeprefix("-") if kind.default.startswith("-") else f"-{kind.default}"
+        assert ids(client.get(address)) == ids(client.get(address, params={"sort": other}))[::-1]
+
+    def test_the_link_header_repeats_the_cursors_as_addresses(self, tenant, kind):
+        address, client = kind.address(tenant), tenant.client(kind.role)
+        kind.fill(tenant, 5)
+        first = client.get(address, params={"limit": 2, "sort": "updated_at"})
+        assert first.links.keys() == {"next"}
+        url = first.links["next"]["url"]
+        cursor = first.json()["next_cursor"]
+        assert url == f"/api/v1{address}?limit=2&sort=updated_at&cursor={cursor}"
+        second = client.get(first.request.url.join(url))
+        assert second.links.keys() == {"next", "prev"}
+        back = client.get(first.request.url.join(second.links["prev"]["url"]))
+        assert back.json()["data"] == first.json()["data"]
+        assert "link" not in client.get(address, params={"limit": 200}).headers
+
+    @pytest.mark.parametrize("limit", [1, 200])
+    def test_the_bounds_of_limit_are_accepted(self, tenant, kind, limit):
+        address = kind.address(tenant)
+        assert len(ids(tenant.client(kind.role).get(address, params={"limit": limit}))) <= limit
+
+    @pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "", "1.0", "1_0", " 5", "٥"])  # noqa: RUF001 - a digit
+    def test_what_is_beyond_the_bounds_of_limit_is_a_400(self, tenant, kind, limit):
+        response = tenant.client(kind.role).get(kind.address(tenant), params={"limit": limit})
+        problem(response, 400, "invalid_request", "/limit", where="query")
+
+    @pytest.mark.parametrize("sort", ["", "id", "-", "--created_at", "created_at,id", "CREATED_AT"])
+    def test_an_unknown_sort_is_a_400(self, tenant, kind, sort):
+        response = tenant.client(kind.role).get(kind.address(tenant), params={"sort": sort})
+        problem(response, 400, "invalid_request", "/sort", where="query")
+
+    def test_a_cursor_is_good_for_its_sort_only(self, tenant, kind):
+        address, client = kind.address(tenant), tenant.client(kind.role)
+        kind.fill(tenant, 3)
+        cursor = client.get(address, params={"limit": 1}).json()["next_cursor"]
+        response = client.get(address, params={"limit": 1, "cursor": cursor, "sort": "updated_at"})
+        problem(response, 400, "invalid_request", "/cursor", where="query")
+
+    def test_the_cursor_of_another_tenant_is_a_400(self, tenant, other, kind):
+        theirs = kind.address(other)
+        kind.fill(other, 3)
+        cursor = other.client(kind.role).get(theirs, params={"limit": 1}).json()["next_cursor"]
+        assert cursor is not None
+        response = tenant.client(kind.role).get(kind.address(tenant), params={"limit": 1, "cursor": cursor})
+        problem(response, 400, "invalid_request", "/cursor", where="query")
+
+
+class TestCursors:
+    @pytest.fixture
+    def cursor(self, tenant):
+        TICKETS.fill(tenant, 3)
+        return tenant.client().get("/tickets", params={"limit": 1}).json()["next_cursor"]
+
+    def test_a_cursor_is_base64url(self, cursor):
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", cursor)
+
+    def test_limit_may_change_along_the_way(self, admin, cursor):
+        assert len(ids(admin.get("/tickets", params={"limit": 5, "cursor": cursor}))) == 2
+
+    def test_every_tampered_byte_is_a_400(self, admin, cursor):
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        for place in range(len(raw)):
+            bad = bytes(byte ^ (1 if n == place else 0) for n, byte in enumerate(raw))
+            text = base64.urlsafe_b64encode(bad).rstrip(b"=").decode()
+            response = admin.get("/tickets", params={"limit": 1, "cursor": text})
+            problem(response, 400, "invalid_request", "/cursor", where="query")
+
+    @pytest.mark.parametrize("text", ["x", "AAAA", "=", "a b", "A" * 1024, "A" * 1025, "é"])
+    def test_what_is_no_cursor_is_a_400(self, admin, text):
+        response = admin.get("/tickets", params={"cursor": text})
+        problem(response, 400, "invalid_request", "/cursor", where="query")
+
+    @pytest.mark.parametrize("how", [lambda c: c[:-1], lambda c: c + "A", lambda c: c + "=", lambda c: c[1:]])
+    def test_a_cut_or_longer_cursor_is_a_400(self, admin, cursor, how):
+        response = admin.get("/tickets", params={"limit": 1, "cursor": how(cursor)})
+        problem(response, 400, "invalid_request", "/cursor", where="query")
+
+    @pytest.mark.parametrize(
+        "params", [{"status": "open"}, {"priority": ["low", "high"]}, {"created_from": "2020-01-01T00:00:00Z"}]
+    )
+    def test_a_cursor_is_good_for_its_filter_only(self, admin, cursor, params):
+        response = admin.get("/tickets", params={"limit": 1, "cursor": cursor, **params})
+        problem(response, 400, "invalid_request", "/cursor", where="query")
+
+    def test_a_cursor_is_good_for_its_list_only(self, tenant, admin, cursor):
+        ticket = tenant.ticket()
+        for path in ("/comments", "/contacts", "/users", f"/tickets/{ticket['id']}/comments"):
+            response = admin.get(path, params={"limit": 1, "cursor": cursor})
+            problem(response, 400, "invalid_request", "/cursor", where="query")
+
+    def test_the_cursor_of_one_tickets_comments_is_not_good_for_anothers(self, tenant, admin):
+        one, another = tenant.ticket(), tenant.ticket()
+        for ticket in (one, another):
+            tenant.comment(ticket)
+            tenant.comment(ticket)
+        cursor = admin.get(f"/tickets/{one['id']}/comments", params={"limit": 1}).json()["next_cursor"]
+        response = admin.get(f"/tickets/{another['id']}/comments", params={"limit": 1, "cursor": cursor})
+        problem(response, 400, "invalid_request", "/cursor", where="query")
+
+    def test_a_colleague_may_go_on_with_a_cursor(self, agent, cursor):
+        assert len(ids(agent.get("/tickets", params={"limit": 1, "cursor": cursor}))) == 1
+
+    def test_a_user_may_not_go_on_with_a_cursor_of_the_staff(self, user, cursor):
+        response = user.get("/tickets", params={"limit": 1, "cursor": cursor})
+        problem(response, 400, "invalid_request", "/cursor", where="query")
+
+    def test_the_last_page_that_is_just_full_leads_nowhere(self, tenant, admin):
+        TICKETS.fill(tenant, 4)
+        _, cursors = walk(admin, "/tickets", limit=2)
+        assert len(cursors) == 1
+
+    def test_an_empty_list_has_no_cursors(self, admin):
+        assert admin.get("/tickets").json() == {"data": [], "next_cursor": None, "prev_cursor": None}
+
+    def test_rows_that_come_and_go_while_a_list_is_walked_do_not_matter(self, tenant, admin):
+        there = TICKETS.fill(tenant, 6)
+        going = tenant.ticket()["id"]
+        first = admin.get("/tickets", params={"limit": 2}).json()
+        assert admin.delete(f"/tickets/{going}").status_code == 204
+        TICKETS.fill(tenant, 3)
+        seen = [row["id"] for row in first["data"]]
+        body = first
+        while body["next_cursor"]:
+            body = admin.get("/tickets", params={"limit": 2, "cursor": body["next_cursor"]}).json()
+            seen += [row["id"] for row in body["data"]]
+        assert [ticket_id for ticket_id in seen if ticket_id in there] == there[::-1]
+
+    def test_the_link_keeps_repeated_filters(self, tenant, admin):
+        TICKETS.fill(tenant, 3)
+        first = admin.get("/tickets?status=open&limit=1&status=closed&cursor_=").status_code
+        assert first == 400
+        url = admin.get("/tickets?status=open&limit=1&status=closed").links["next"]["url"]
+        assert url.startswith("/api/v1/tickets?status=open&limit=1&status=closed&cursor=")
+        response = admin.get(response_url(admin, url))
+        assert len(ids(response)) == 1
+        assert response.links["prev"]["url"].count("cursor=") == 1
+
+
+def response_url(client: Client, url: str) -> str:
+    """Make an address out of a link, which begins at the server's root."""
+    return str(client.base_url.join(url))

@@ -1,0 +1,161 @@
+"""Rate limits: counted per key or address, told on every answer."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+import time_machine
+
+from api.checks import NOBODY, problem
+from factories import Client, Tenant
+from service import ThreadService
+
+START = datetime(2031, 1, 1, tzinfo=UTC)
+FAMILIES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
+
+
+def told(response: httpx.Response) -> tuple[str, ...]:
+    return tuple(response.headers[name] for name in FAMILIES)
+
+
+@pytest.fixture
+def moment() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(START, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def slow(tenant: Tenant) -> Iterator[Client]:
+    """A caller whose key has the limit that keys have unless they have another."""
+    with tenant.client("admin", rate_limit=None) as client:
+        yield client
+
+
+class TestKeys:
+    def test_five_a_second_and_then_a_429(self, slow, moment):
+        for used in range(1, 6):
+            response = slow.get("/organization")
+            assert response.status_code == 200
+            assert told(response) == ("5", str(5 - used), "1", '"api-key";q=5;w=1', f'"api-key";r={5 - used};t=1')
+        for _ in range(2):
+            response = slow.get("/organization")
+            assert "'api-key' of 5/second" in problem(response, 429, "rate_limited")["detail"]
+            assert told(response) == ("5", "0", "1", '"api-key";q=5;w=1', '"api-key";r=0;t=1')
+            assert response.headers["retry-after"] == "1"
+        moment.shift(timedelta(seconds=1, milliseconds=1))
+        assert told(slow.get("/organization"))[1] == "4"
+
+    @pytest.mark.usefixtures("moment")
+    def test_a_key_has_its_own_limit_and_window(self, tenant):
+        with tenant.client("agent", rate_limit="2/minute") as client:
+            answers = [client.get("/organization") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert told(answers[2]) == ("2", "0", "60", '"api-key";q=2;w=60', '"api-key";r=0;t=60')
+        assert answers[2].headers["retry-after"] == "60"
+
+    @pytest.mark.usefixtures("moment")
+    def test_each_key_is_counted_for_itself(self, tenant):
+        user = tenant.user("agent")
+        for _ in range(2):
+            with Client(tenant.origin, tenant.key(user, rate_limit="1/hour")) as client:
+                assert client.get("/organization").status_code == 200
+                assert client.get("/organization").status_code == 429
+
+    def test_every_answer_tells_both_families(self, tenant):
+        with tenant.client("admin", rate_limit="1000/hour") as client:
+            ticket = client.post("/tickets", json={"subject": "S", "description": ""}).json()["id"]
+            answers = [
+                client.get("/tickets"),
+                client.get(f"/tickets/{ticket}", headers={"if-none-match": "*"}),
+                client.patch(f"/tickets/{ticket}", json={"tags": ["a"]}, headers={"if-match": '"7"'}),
+                client.get(f"/tickets/{NOBODY}"),
+                client.get("/tickets?surprise=1"),
+                client.get("/organizations"),
+                client.post("/tickets", json={}),
+                client.post("/tickets", content=b"x"),
+                client.delete(f"/tickets/{ticket}"),
+            ]
+            assert [answer.status_code for answer in answers] == [200, 304, 412, 404, 400, 403, 400, 415, 204]
+            assert [told(answer)[:2] for answer in answers] == [("1000", str(998 - n)) for n in range(9)]
+            elsewhere = [
+                client.get("/nowhere"),
+                client.put("/tickets"),
+                client.get("/tickets", headers={"x-api-key": "wrong"}),
+            ]
+        for answer in elsewhere:
+            assert told(answer)[3].startswith('"anonymous";')
+
+    @pytest.mark.parametrize(
+        ("method", "path", "request_body", "status"),
+        [
+            ("GET", "/tickets/", None, 404),
+            ("GET", "/tickets/%zz", None, 400),
+            ("GET", "/tickets?x=" + "x" * 9000, None, 414),
+            ("POST", "/tickets", b"x" * 1_100_000, 413),
+        ],
+    )
+    def test_what_is_refused_at_the_door_tells_them_too(self, admin, method, path, request_body, status):
+        response = admin.request(method, path, content=request_body)
+        assert response.status_code == status
+        assert len(told(response)) == 5
+
+    def test_a_replayed_answer_counts(self, tenant):
+        with tenant.client("admin", rate_limit="2/hour") as client:
+            headers = {"idempotency-key": "k"}
+            body = {"subject": "S", "description": ""}
+            answers = [client.post("/tickets", json=body, headers=headers) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [201, 201, 429]
+        assert "idempotency-replayed" not in answers[2].headers
+
+
+class TestAddresses:
+    """A service of its own, in which somebody without a key is limited."""
+
+    @pytest.fixture(scope="class")
+    def strict(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadService]:
+        running = ThreadService(
+            tmp_path_factory.mktemp("strict"),
+            rate_limit_anonymous="3/minute",
+            rate_limit_api_key="2/hour",
+        )
+        yield running
+        running.stop()
+
+    @pytest.fixture
+    def nobody(self, strict: ThreadService) -> Iterator[Client]:
+        with Client(strict.origin) as client:
+            yield client
+
+    def test_an_address_without_valid_credentials_is_limited(self, strict, nobody, moment):
+        moment.shift(timedelta(hours=1))
+        answers = [
+            nobody.get("/tickets"),
+            nobody.get("/tickets", headers={"x-api-key": "wrong"}),
+            nobody.get("/nowhere"),
+            nobody.get("/tickets"),
+        ]
+        assert [answer.status_code for answer in answers] == [401, 401, 404, 429]
+        assert [told(answer)[1] for answer in answers] == ["2", "1", "0", "0"]
+        assert told(answers[3]) == ("3", "0", "60", '"anonymous";q=3;w=60', '"anonymous";r=0;t=60')
+        problem(answers[3], 429, "rate_limited")
+        assert answers[3].headers["retry-after"] == "60"
+        assert "www-authenticate" not in answers[3].headers
+        for path in ("/health", "/health/ready", "/_meta"):
+            assert nobody.get(path).status_code == 200
+            assert nobody.get(f"{strict.origin}{path}").status_code == 200
+        for path in ("/", "/docs", "/openapi.json"):
+            assert nobody.get(f"{strict.origin}{path}").status_code == 200
+        moment.shift(timedelta(seconds=61))
+        assert nobody.get("/tickets").status_code == 401
+
+    def test_a_valid_key_is_not_held_up_by_its_address(self, strict, nobody, moment):
+        moment.shift(timedelta(hours=2))
+        for _ in range(5):
+            nobody.get("/tickets")
+        tenant = Tenant(strict.database, strict.origin)
+        with Client(strict.origin, tenant.key(tenant.user("agent"), rate_limit=None)) as client:
+            answers = [client.get("/organization") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert told(answers[0])[3] == '"api-key";q=2;w=3600'
+        tenant.close()

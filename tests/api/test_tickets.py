@@ -1,0 +1,373 @@
+"""Tickets: who may set what, the moves between statuses, filters."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+
+from api.checks import NOBODY, ids, made, problem
+
+STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
+ALLOWED = {
+    "open": {"in_progress", "pending", "resolved", "closed"},
+    "in_progress": {"open", "pending", "resolved", "closed"},
+    "pending": {"open", "in_progress", "resolved", "closed"},
+    "resolved": {"open", "closed"},
+    "closed": {"open"},
+}
+MOVES = [(start, end) for start in STATUSES for end in STATUSES if start != end]
+START = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+def _at(minutes: int) -> time_machine.travel:
+    return time_machine.travel(START + timedelta(minutes=minutes), tick=False)
+
+
+class TestListTickets:
+    @pytest.mark.parametrize(
+        ("field", "values"),
+        [
+            ("priority", ["low", "medium", "high", "urgent"]),
+            ("type", ["question", "incident", "problem", "task"]),
+        ],
+    )
+    def test_a_filter_with_several_values_means_any_of_them(self, tenant, admin, field, values):
+        tickets = {value: tenant.ticket(**{field: value})["id"] for value in values}
+        for wanted in ([values[0]], values[1:3], values, [values[0], values[0]]):
+            assert set(ids(admin.get("/tickets", params={field: wanted}))) == {tickets[value] for value in wanted}
+
+    def test_it_filters_by_status(self, tenant, admin):
+        tickets = {}
+        for status in STATUSES:
+            tickets[status] = tenant.ticket()["id"]
+            admin.patch(f"/tickets/{tickets[status]}", json={"status": status})
+        for wanted in (["open"], ["resolved", "closed"], list(STATUSES)):
+            assert set(ids(admin.get("/tickets", params={"status": wanted}))) == {tickets[s] for s in wanted}
+
+    def test_it_filters_by_assignee_me_and_none(self, tenant, admin):
+        me, colleague = tenant.users["admin"].id, tenant.user("agent").id
+        mine, theirs, nobodys = (tenant.ticket(assignee_id=who)["id"] for who in (me, colleague, None))
+        for wanted, expected in (
+            (["me"], {mine}),
+            ([str(me)], {mine}),
+            (["none"], {nobodys}),
+            ([str(colleague)], {theirs}),
+            (["me", "none"], {mine, nobodys}),
+            (["me", str(colleague), "none"], {mine, theirs, nobodys}),
+            ([str(NOBODY)], set()),
+            (["9" * 19], set()),
+            (["9" * 19, "me"], {mine}),
+        ):
+            assert set(ids(admin.get("/tickets", params={"assigned_to": wanted}))) == expected, wanted
+
+    @pytest.mark.parametrize("value", ["", "0", "-1", "01", "you", "Me", "1,2", "9" * 20])
+    def test_what_is_no_assignee_is_a_400(self, admin, value):
+        problem(
+            admin.get("/tickets", params={"assigned_to": value}),
+            400,
+            "invalid_request",
+            "/assigned_to/0",
+            where="query",
+        )
+
+    def test_it_filters_by_contact_and_team(self, tenant, admin):
+        contacts = [tenant.contact()["id"] for _ in range(3)]
+        teams = [tenant.team()["id"] for _ in range(3)]
+        tickets = [
+            tenant.ticket(contact_id=contact, team_id=team)["id"] for contact, team in zip(contacts, teams, strict=True)
+        ]
+        assert ids(admin.get("/tickets", params={"contact_id": contacts[0]})) == tickets[:1]
+        assert ids(admin.get("/tickets", params={"contact_id": contacts[1:]})) == [tickets[2], tickets[1]]
+        assert ids(admin.get("/tickets", params={"team_id": teams[:2]})) == [tickets[1], tickets[0]]
+        assert ids(admin.get("/tickets", params={"team_id": teams[0], "contact_id": contacts[1]})) == []
+
+    def test_times_include_from_and_exclude_to(self, tenant, admin):
+        tickets = []
+        for minutes in (0, 1, 2):
+            with _at(minutes):
+                tickets.append(tenant.ticket()["id"])
+        for params, expected in (
+            ({"created_from": "2031-01-01T00:01:00Z"}, tickets[1:]),
+            ({"created_from": "2031-01-01T00:01:00.001Z"}, tickets[2:]),
+            ({"created_to": "2031-01-01T00:01:00Z"}, tickets[:1]),
+            ({"created_to": "2031-01-01T01:01:00.001+01:00"}, tickets[:2]),
+            ({"created_from": "2031-01-01T00:01:00Z", "created_to": "2031-01-01T00:02:00Z"}, tickets[1:2]),
+            ({"created_from": "2031-01-01T00:02:00Z", "created_to": "2031-01-01T00:01:00Z"}, []),
+        ):
+            assert ids(admin.get("/tickets", params={**params, "sort": "created_at"})) == expected, params
+
+    def test_it_shows_what_changed_since(self, tenant, admin):
+        with _at(0):
+            one, another = tenant.ticket()["id"], tenant.ticket()["id"]
+        with _at(5):
+            admin.patch(f"/tickets/{one}", json={"priority": "high"})
+        assert ids(admin.get("/tickets", params={"updated_since": "2031-01-01T00:05:00Z"})) == [one]
+        assert ids(admin.get("/tickets", params={"sort": "updated_at"})) == [another, one]
+
+    @pytest.mark.parametrize("name", ["created_from", "created_to", "updated_since"])
+    @pytest.mark.parametrize(
+        "value", ["", "2026-01-02", "2026-02-30T00:00:00Z", "2026-01-02T03:04:05", "now", "2026-01-02T03:04:05 01:00"]
+    )
+    def test_what_is_no_time_is_a_400(self, admin, name, value):
+        problem(admin.get("/tickets", params={name: value}), 400, "invalid_request", f"/{name}", where="query")
+
+    def test_different_filters_are_combined_with_and(self, tenant, admin):
+        ticket = tenant.ticket(priority="high", type="incident")["id"]
+        tenant.ticket(priority="high")
+        tenant.ticket(type="incident")
+        params = {"priority": "high", "type": "incident", "status": "open", "assigned_to": "none"}
+        assert ids(admin.get("/tickets", params=params)) == [ticket]
+
+    def test_a_user_sees_their_own_only_whatever_they_filter_by(self, tenant, user, other):
+        tenant.ticket()
+        other.ticket()
+        assert ids(user.get("/tickets")) == []
+        ticket = made(user.post("/tickets", json={"subject": "S", "description": ""}))
+        theirs = tenant.ticket(contact_id=tenant.contact()["id"])
+        assert ids(user.get("/tickets")) == [ticket["id"]]
+        assert ids(user.get("/tickets", params={"contact_id": theirs["contact_id"]})) == []
+        assert ids(user.get("/tickets", params={"contact_id": [theirs["contact_id"], ticket["contact_id"]]})) == [
+            ticket["id"]
+        ]
+
+    def test_a_user_sees_what_the_staff_raised_for_them(self, tenant, user):
+        mine = made(user.post("/tickets", json={"subject": "S", "description": ""}))
+        raised = tenant.ticket(contact_id=mine["contact_id"])
+        assert ids(user.get("/tickets")) == [raised["id"], mine["id"]]
+
+
+class TestCreateTicket:
+    BODY = {"subject": "Printer", "description": "It is on fire."}  # noqa: RUF012 - no test changes it
+
+    def test_it_starts_open_with_the_usual_values(self, tenant, agent):
+        body = made(agent.post("/tickets", json=self.BODY))
+        expected = {
+            **self.BODY,
+            "organization_id": tenant.id,
+            "number": 1,
+            "status": "open",
+            "priority": "medium",
+            "type": "question",
+            "source": "api",
+            "assignee_id": None,
+            "team_id": None,
+            "created_by_id": tenant.users["agent"].id,
+            "tags": [],
+            "custom_fields": {},
+            "first_responded_at": None,
+            "resolved_at": None,
+            "closed_at": None,
+            "version": 1,
+        }
+        assert expected.items() <= body.items()
+        assert body.keys() - expected.keys() == {"id", "contact_id", "created_at", "updated_at"}
+
+    def test_everything_can_be_set(self, tenant, admin):
+        fields = {
+            "priority": "urgent",
+            "type": "incident",
+            "contact_id": tenant.contact()["id"],
+            "assignee_id": tenant.user("agent").id,
+            "team_id": tenant.team()["id"],
+            "tags": ["b", "a", "ä"],
+            "custom_fields": {"seat": "7A", "floor": 3, "vip": False, "none": None},
+        }
+        assert fields.items() <= made(admin.post("/tickets", json={**self.BODY, **fields})).items()
+
+    def test_without_a_contact_it_is_raised_for_the_caller_each_time(self, tenant, user, admin):
+        one, another = (made(user.post("/tickets", json=self.BODY)) for _ in range(2))
+        assert one["contact_id"] == another["contact_id"]
+        contact = admin.get(f"/contacts/{one['contact_id']}").json()
+        assert contact["user_id"] == tenant.users["user"].id
+
+    def test_a_contact_with_the_callers_address_becomes_theirs(self, tenant, admin):
+        email = f"known-{tenant.number}@example.com"
+        contact = tenant.contact(email=email)
+        account = tenant.user("user", email=email)
+        with type(admin)(tenant.origin, tenant.key(account)) as client:
+            assert made(client.post("/tickets", json=self.BODY))["contact_id"] == contact["id"]
+        assert admin.get(f"/contacts/{contact['id']}").json()["user_id"] == account.id
+
+    def test_numbers_count_up_within_the_organization(self, tenant, other):
+        assert [tenant.ticket()["number"], other.ticket()["number"], tenant.ticket()["number"]] == [1, 1, 2]
+
+    def test_a_refused_ticket_takes_no_number(self, tenant, admin):
+        problem(admin.post("/tickets", json={**self.BODY, "team_id": NOBODY}), 404, "not_found", "/team_id")
+        assert tenant.ticket()["number"] == 1
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("priority", "low"), ("custom_fields", {}), ("contact_id", 1), ("assignee_id", None), ("team_id", NOBODY)],
+    )
+    def test_a_user_may_set_only_what_is_theirs(self, user, field, value):
+        problem(user.post("/tickets", json={**self.BODY, field: value}), 403, "forbidden", f"/{field}")
+
+    def test_a_user_may_set_type_and_tags(self, user):
+        fields = {"type": "incident", "tags": ["a"]}
+        assert fields.items() <= made(user.post("/tickets", json={**self.BODY, **fields})).items()
+
+    def test_an_agent_assigns_only_themself(self, tenant, agent):
+        me, colleague = tenant.users["agent"].id, tenant.user("agent").id
+        assert made(agent.post("/tickets", json={**self.BODY, "assignee_id": me}))["assignee_id"] == me
+        response = agent.post("/tickets", json={**self.BODY, "assignee_id": colleague})
+        problem(response, 403, "forbidden", "/assignee_id")
+
+    @pytest.mark.parametrize("field", ["contact_id", "assignee_id", "team_id"])
+    def test_what_does_not_exist_is_a_404_that_points_at_the_field(self, admin, field):
+        problem(admin.post("/tickets", json={**self.BODY, field: NOBODY}), 404, "not_found", f"/{field}")
+
+    @pytest.mark.parametrize("missing", ["subject", "description"])
+    def test_what_is_required_is_named(self, user, missing):
+        body = {name: value for name, value in self.BODY.items() if name != missing}
+        problem(user.post("/tickets", json=body), 400, "invalid_request", f"/{missing}")
+
+    @pytest.mark.parametrize("subject", ["", " ", "a\nb", "x" * 256, None, 7])
+    def test_a_subject_is_one_line_that_is_not_blank(self, user, subject):
+        problem(user.post("/tickets", json={**self.BODY, "subject": subject}), 400, "invalid_request", "/subject")
+
+    @pytest.mark.parametrize("subject", ["x" * 255, "😀" * 255, "a", " a ", "<script>", "'; DROP TABLE tickets; --"])
+    def test_any_other_subject_comes_back_as_it_was_sent(self, user, subject):
+        assert made(user.post("/tickets", json={**self.BODY, "subject": subject}))["subject"] == subject
+
+    def test_a_description_may_be_empty_or_long_but_has_an_end(self, user):
+        for description in ("", "ä" * 50_000, "line\nline\ttab"):
+            assert (
+                made(user.post("/tickets", json={**self.BODY, "description": description}))["description"]
+                == description
+            )
+        response = user.post("/tickets", json={**self.BODY, "description": "x" * 50_001})
+        problem(response, 400, "invalid_request", "/description")
+
+    def test_each_fault_is_told_at_once(self, user):
+        body = {"subject": "", "description": "x", "priority": "huge", "tags": ["a", ""]}
+        response = user.post("/tickets", json=body)
+        problem(response, 400, "invalid_request", "/subject", "/priority", "/tags/1")
+
+
+class TestGetTicket:
+    def test_a_user_reads_their_own_and_no_other(self, tenant, user):
+        mine = made(user.post("/tickets", json={"subject": "S", "description": ""}))
+        assert user.get(f"/tickets/{mine['id']}").json() == mine
+        theirs = tenant.ticket()
+        refused = problem(user.get(f"/tickets/{theirs['id']}"), 404, "not_found")
+        missing = problem(user.get(f"/tickets/{NOBODY}"), 404, "not_found")
+        assert refused["detail"].replace(str(theirs["id"]), "") == missing["detail"].replace(str(NOBODY), "")
+
+    def test_a_ticket_given_to_another_contact_is_gone_for_the_user(self, tenant, admin, user):
+        mine = made(user.post("/tickets", json={"subject": "S", "description": ""}))
+        admin.patch(f"/tickets/{mine['id']}", json={"contact_id": tenant.contact()["id"]})
+        problem(user.get(f"/tickets/{mine['id']}"), 404, "not_found")
+
+
+class TestUpdateTicket:
+    @pytest.mark.parametrize(("start", "end"), MOVES)
+    def test_a_ticket_moves_exactly_where_it_may(self, tenant, agent, start, end):
+        address = f"/tickets/{tenant.ticket()['id']}"
+        if start != "open":
+            assert agent.patch(address, json={"status": start}).status_code == 200
+        before = agent.get(address).json()
+        response = agent.patch(address, json={"status": end, "subject": "Moved"})
+        if end in ALLOWED[start]:
+            assert response.json()["status"] == end
+            assert response.json()["version"] == before["version"] + 1
+        else:
+            refused = problem(response, 409, "invalid_transition", "/status")
+            assert all(status in refused["detail"] for status in ALLOWED[start])
+            assert agent.get(address).json() == before
+
+    @pytest.mark.parametrize("status", STATUSES)
+    def test_the_status_it_has_is_no_move(self, tenant, agent, status):
+        address = f"/tickets/{tenant.ticket()['id']}"
+        before = agent.patch(address, json={"status": status}).json()
+        assert agent.patch(address, json={"status": status}).json() == before
+
+    def test_times_of_resolution_and_closing_follow_the_status(self, tenant, agent):
+        with _at(0):
+            address = f"/tickets/{tenant.ticket()['id']}"
+        seen = {}
+        for minutes, status in enumerate(("resolved", "closed", "open", "closed", "open"), start=1):
+            with _at(minutes):
+                body = agent.patch(address, json={"status": status}).json()
+            seen[minutes] = (body["resolved_at"], body["closed_at"])
+        at = [f"2031-01-01T00:0{minutes}:00.000Z" for minutes in range(6)]
+        assert seen == {1: (at[1], None), 2: (at[1], at[2]), 3: (None, None), 4: (at[4], at[4]), 5: (None, None)}
+
+    def test_null_takes_assignee_and_team_away(self, tenant, admin):
+        ticket = tenant.ticket(assignee_id=tenant.user("agent").id, team_id=tenant.team()["id"])
+        body = admin.patch(f"/tickets/{ticket['id']}", json={"assignee_id": None, "team_id": None}).json()
+        assert (body["assignee_id"], body["team_id"], body["version"]) == (None, None, 2)
+
+    @pytest.mark.parametrize(
+        "field", ["subject", "description", "status", "priority", "type", "contact_id", "tags", "custom_fields"]
+    )
+    def test_null_is_no_value_for_anything_else(self, tenant, admin, field):
+        response = admin.patch(f"/tickets/{tenant.ticket()['id']}", json={field: None})
+        problem(response, 400, "invalid_request", f"/{field}")
+
+    def test_what_is_not_sent_stays(self, tenant, admin):
+        ticket = tenant.ticket(tags=["a"], custom_fields={"b": 1}, priority="high", team_id=tenant.team()["id"])
+        body = admin.patch(f"/tickets/{ticket['id']}", json={"subject": "New"}).json()
+        assert body == {**ticket, "subject": "New", "version": 2, "updated_at": body["updated_at"]}
+
+    def test_tags_and_fields_are_replaced_as_a_whole(self, tenant, admin):
+        ticket = tenant.ticket(tags=["a", "b"], custom_fields={"a": 1, "b": 2})
+        body = admin.patch(f"/tickets/{ticket['id']}", json={"tags": ["b"], "custom_fields": {"c": True}}).json()
+        assert (body["tags"], body["custom_fields"]) == (["b"], {"c": True})
+
+    def test_a_number_in_a_field_of_ones_own_is_not_a_boolean(self, tenant, admin):
+        ticket = tenant.ticket(custom_fields={"a": 1})
+        body = admin.patch(f"/tickets/{ticket['id']}", json={"custom_fields": {"a": True}}).json()
+        assert body["custom_fields"]["a"] is True
+
+    def test_an_agent_assigns_and_unassigns_only_themself(self, tenant, agent):
+        me, colleague = tenant.users["agent"].id, tenant.user("agent").id
+        address = f"/tickets/{tenant.ticket()['id']}"
+        assert agent.patch(address, json={"assignee_id": me}).json()["assignee_id"] == me
+        problem(agent.patch(address, json={"assignee_id": colleague}), 403, "forbidden", "/assignee_id")
+        assert agent.patch(address, json={"assignee_id": None}).json()["assignee_id"] is None
+
+    def test_an_agent_may_send_the_assignee_back_as_it_is(self, tenant, agent):
+        colleague = tenant.user("agent").id
+        ticket = tenant.ticket(assignee_id=colleague)
+        body = agent.patch(f"/tickets/{ticket['id']}", json={"assignee_id": colleague, "priority": "high"}).json()
+        assert (body["assignee_id"], body["priority"]) == (colleague, "high")
+
+    def test_an_admin_assigns_anyone(self, tenant, admin):
+        colleague = tenant.user("agent").id
+        body = admin.patch(f"/tickets/{tenant.ticket()['id']}", json={"assignee_id": colleague}).json()
+        assert body["assignee_id"] == colleague
+
+    @pytest.mark.parametrize("field", ["contact_id", "assignee_id", "team_id"])
+    def test_what_does_not_exist_is_a_404_that_points_at_the_field(self, tenant, admin, field):
+        ticket = tenant.ticket()
+        response = admin.patch(f"/tickets/{ticket['id']}", json={field: NOBODY, "subject": "New"})
+        problem(response, 404, "not_found", f"/{field}")
+        assert admin.get(f"/tickets/{ticket['id']}").json() == ticket
+
+    def test_a_user_may_not_even_change_their_own(self, user):
+        mine = made(user.post("/tickets", json={"subject": "S", "description": ""}))
+        problem(user.patch(f"/tickets/{mine['id']}", json={"subject": "New"}), 403, "forbidden")
+
+    def test_time_never_goes_back(self, tenant, admin):
+        with _at(10):
+            ticket = tenant.ticket()
+        with _at(0):
+            body = admin.patch(f"/tickets/{ticket['id']}", json={"priority": "high"}).json()
+        assert body["updated_at"] == ticket["updated_at"]
+
+
+class TestDeleteTicket:
+    def test_its_comments_go_with_it(self, tenant, admin):
+        ticket = tenant.ticket()
+        comment = tenant.comment(ticket)
+        assert admin.delete(f"/tickets/{ticket['id']}").status_code == 204
+        problem(admin.get(f"/comments/{comment['id']}"), 404, "not_found")
+        problem(admin.get(f"/tickets/{ticket['id']}/comments"), 404, "not_found")
+
+    def test_its_number_is_never_used_again(self, tenant, admin):
+        admin.delete(f"/tickets/{tenant.ticket()['id']}")
+        assert tenant.ticket()["number"] == 2
+
+    @pytest.mark.parametrize("role", ["agent", "user"])
+    def test_only_an_admin_deletes(self, tenant, role):
+        problem(tenant.client(role).delete(f"/tickets/{tenant.ticket()['id']}"), 403, "forbidden")

@@ -1,0 +1,188 @@
+"""Users: the accounts of an organization."""
+
+import pytest
+
+from api.checks import ids, made, problem
+from factories import Client
+
+
+class TestListUsers:
+    def test_roles_are_combined_with_or(self, tenant, agent):
+        made_ids = {role: tenant.user(role).id for role in ("admin", "agent", "user", "platform")}
+        for roles in (["agent"], ["agent", "user"], ["platform"]):
+            found = agent.get("/users", params={"role": roles}).json()["data"]
+            assert {row["role"] for row in found} == set(roles)
+            assert {made_ids[role] for role in roles} <= {row["id"] for row in found}
+
+    @pytest.mark.parametrize("is_active", [True, False])
+    def test_it_filters_by_activity(self, tenant, agent, is_active):
+        made_ids = {flag: tenant.user("user", is_active=flag).id for flag in (True, False)}
+        found = ids(agent.get("/users", params={"is_active": is_active}))
+        assert made_ids[is_active] in found
+        assert made_ids[not is_active] not in found
+
+    def test_it_finds_an_address_in_any_letter_case(self, tenant, agent):
+        user = tenant.user("user", email=f"Mixed.Case-{tenant.number}@example.com")
+        assert ids(agent.get("/users", params={"email": f"mIXED.cASE-{tenant.number}@EXAMPLE.com"})) == [user.id]
+
+    def test_filters_are_combined_with_and(self, tenant, agent):
+        user = tenant.user("user", is_active=False)
+        params = {"role": "agent", "is_active": False, "email": user.email}
+        assert ids(agent.get("/users", params=params)) == []
+        assert ids(agent.get("/users", params={**params, "role": "user"})) == [user.id]
+
+
+class TestCreateUser:
+    BODY = {"email": "new@example.com", "name": "New", "role": "agent"}  # noqa: RUF012 - no test changes it
+
+    def test_it_is_active_and_its_address_in_lower_case(self, admin, tenant):
+        email = f"New.One-{tenant.number}@Example.com"
+        body = made(admin.post("/users", json={"email": email, "name": "New", "role": "agent"}))
+        assert body == {
+            "id": body["id"],
+            "organization_id": tenant.id,
+            "email": email.lower(),
+            "name": "New",
+            "role": "agent",
+            "is_active": True,
+            "version": 1,
+            "created_at": body["created_at"],
+            "updated_at": body["updated_at"],
+        }
+
+    def test_an_address_is_unique_in_the_whole_service(self, admin, other):
+        theirs = other.user("user")
+        response = admin.post("/users", json={**self.BODY, "email": theirs.email.upper()})
+        problem(response, 409, "already_exists", "/email")
+
+    @pytest.mark.parametrize("role", ["platform", "root", "Admin", "", None])
+    def test_only_the_command_line_makes_an_operator(self, admin, role):
+        problem(admin.post("/users", json={**self.BODY, "role": role}), 400, "invalid_request", "/role")
+
+    @pytest.mark.parametrize("email", ["x", "@example.com", "a@", "a b@example.com", "a@b@c", "a@example.com\n"])
+    def test_what_is_no_address_is_a_400(self, admin, email):
+        problem(admin.post("/users", json={**self.BODY, "email": email}), 400, "invalid_request", "/email")
+
+    @pytest.mark.parametrize("name", ["", " ", "\t", "a\nb", "x" * 201])
+    def test_a_name_is_one_line_that_is_not_blank(self, admin, name):
+        response = admin.post("/users", json={**self.BODY, "name": name})
+        assert {error["pointer"] for error in response.json()["errors"]} == {"/name"}
+        assert response.status_code == 400
+
+
+class TestGetUser:
+    def test_an_agent_reads_a_colleague(self, tenant, agent):
+        user = tenant.user("user")
+        assert agent.get(f"/users/{user.id}").json()["email"] == user.email
+
+
+class TestUpdateUser:
+    def test_deactivating_ends_the_keys_at_once_and_activating_brings_them_back(self, tenant, admin, agent):
+        address = f"/users/{tenant.users['agent'].id}"
+        assert agent.get("/tickets").status_code == 200
+        assert admin.patch(address, json={"is_active": False}).json()["is_active"] is False
+        problem(agent.get("/tickets"), 401, "unauthorized")
+        assert admin.patch(address, json={"is_active": True}).status_code == 200
+        assert agent.get("/tickets").status_code == 200
+
+    def test_a_new_role_counts_at_once(self, tenant, admin, agent):
+        problem(agent.get("/api-keys"), 403, "forbidden")
+        admin.patch(f"/users/{tenant.users['agent'].id}", json={"role": "admin"})
+        assert agent.get("/api-keys").status_code == 200
+
+    @pytest.mark.parametrize("change", [{"role": "agent"}, {"is_active": False}, {"role": "user", "name": "N"}])
+    def test_the_last_active_admin_keeps_role_and_access(self, tenant, admin, change):
+        address = f"/users/{tenant.users['admin'].id}"
+        tenant.user("admin", is_active=False)
+        tenant.user("platform")
+        problem(admin.patch(address, json=change), 409, "last_admin")
+        tenant.user("admin")
+        assert admin.patch(address, json=change).status_code == 200
+
+    def test_the_last_admin_may_change_their_name(self, tenant, admin):
+        body = {"name": "New", "role": "admin", "is_active": True}
+        assert admin.patch(f"/users/{tenant.users['admin'].id}", json=body).json()["name"] == "New"
+
+    def test_the_admin_of_another_tenant_does_not_count(self, tenant, admin, other):
+        other.user("admin")
+        problem(admin.patch(f"/users/{tenant.users['admin'].id}", json={"role": "user"}), 409, "last_admin")
+
+    def test_an_operator_is_changed_with_the_command_line_only(self, tenant, admin):
+        operator = tenant.user("platform")
+        problem(admin.patch(f"/users/{operator.id}", json={"name": "N"}), 403, "forbidden")
+
+    def test_nobody_is_made_an_operator(self, tenant, admin):
+        user = tenant.user("user")
+        problem(admin.patch(f"/users/{user.id}", json={"role": "platform"}), 400, "invalid_request", "/role")
+
+    def test_an_address_that_is_taken_is_a_409(self, tenant, admin, other):
+        user = tenant.user("user")
+        response = admin.patch(f"/users/{user.id}", json={"email": other.user("user").email})
+        problem(response, 409, "already_exists", "/email")
+
+    def test_the_same_address_in_other_letter_case_changes_nothing(self, tenant, admin):
+        user = tenant.user("user")
+        assert admin.patch(f"/users/{user.id}", json={"email": user.email.upper()}).json()["version"] == 1
+
+
+class TestDeleteUser:
+    def test_their_keys_stop_at_once(self, tenant, admin, agent):
+        assert agent.get("/tickets").status_code == 200
+        assert admin.delete(f"/users/{tenant.users['agent'].id}").status_code == 204
+        problem(agent.get("/tickets"), 401, "unauthorized")
+
+    def test_what_they_worked_on_stays_without_them(self, tenant, admin, agent):
+        user_id = tenant.users["agent"].id
+        ticket = made(agent.post("/tickets", json={"subject": "S", "description": "", "assignee_id": user_id}))
+        elsewhere = tenant.ticket(assignee_id=user_id)
+        comment = made(agent.post(f"/tickets/{elsewhere['id']}/comments", json={"body": "B"}))
+        assert admin.delete(f"/users/{user_id}").status_code == 204
+        left = admin.get(f"/tickets/{ticket['id']}").json()
+        assert (left["assignee_id"], left["created_by_id"]) == (None, None)
+        assert left["contact_id"] == ticket["contact_id"]
+        assert admin.get(f"/contacts/{ticket['contact_id']}").json()["user_id"] is None
+        left = admin.get(f"/comments/{comment['id']}").json()
+        assert (left["author_type"], left["author_id"], left["body"]) == ("user", None, "B")
+        assert elsewhere["id"] in ids(admin.get("/tickets", params={"assigned_to": "none"}))
+
+    def test_who_has_the_old_etag_gets_the_ticket_as_it_is_now(self, tenant, admin):
+        user = tenant.user("agent")
+        ticket = tenant.ticket(assignee_id=user.id)
+        assert admin.delete(f"/users/{user.id}").status_code == 204
+        response = admin.get(f"/tickets/{ticket['id']}", headers={"if-none-match": f'"{ticket["version"]}"'})
+        assert response.status_code == 200
+        assert response.json()["assignee_id"] is None
+
+    def test_they_leave_their_teams(self, tenant, admin):
+        user, team = tenant.user("agent"), tenant.team()
+        admin.put(f"/teams/{team['id']}/members/{user.id}")
+        assert admin.delete(f"/users/{user.id}").status_code == 204
+        assert ids(admin.get(f"/teams/{team['id']}/members")) == []
+
+    def test_the_last_active_admin_stays(self, tenant, admin):
+        address = f"/users/{tenant.users['admin'].id}"
+        tenant.user("admin", is_active=False)
+        problem(admin.delete(address), 409, "last_admin")
+        tenant.user("admin")
+        assert admin.delete(address).status_code == 204
+
+    def test_an_inactive_admin_may_go(self, tenant, admin):
+        assert admin.delete(f"/users/{tenant.user('admin', is_active=False).id}").status_code == 204
+
+    def test_an_operator_is_deleted_with_the_command_line_only(self, tenant, admin):
+        problem(admin.delete(f"/users/{tenant.user('platform').id}"), 403, "forbidden")
+
+    def test_the_address_is_free_again(self, tenant, admin):
+        user = tenant.user("user")
+        admin.delete(f"/users/{user.id}")
+        made(admin.post("/users", json={"email": user.email, "name": "Again", "role": "user"}))
+
+    def test_who_returns_with_the_address_of_a_contact_gets_its_tickets_back(self, tenant, admin, service):
+        user = tenant.user("user")
+        with Client(service.origin, tenant.key(user)) as first:
+            ticket = made(first.post("/tickets", json={"subject": "S", "description": ""}))
+        admin.delete(f"/users/{user.id}")
+        with Client(service.origin, tenant.key(tenant.user("user", email=user.email))) as again:
+            assert ids(again.get("/tickets")) == []
+            made(again.post("/tickets", json={"subject": "S", "description": ""}))
+            assert ticket["id"] in ids(again.get("/tickets"))

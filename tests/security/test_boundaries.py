@@ -1,0 +1,265 @@
+"""Who may call from where, what failures give away, and what the service refuses to start with."""
+
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from ipaddress import ip_network
+from pathlib import Path
+
+import httpx
+import pytest
+from factories import Client, Tenant
+from rawhttp import LEAKS, Connection, request
+from service import ProcessService, ThreadService
+
+from tickets.settings import Settings, SettingsError
+
+HOME = "https://app.example"
+PREFLIGHT = {"access-control-request-method": "PATCH", "access-control-request-headers": "x-api-key,content-type"}
+
+
+def allowed(answer: httpx.Response) -> str | None:
+    origin: str | None = answer.headers.get("access-control-allow-origin")
+    return origin
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadService]:
+    """A service that browsers may call from two origins."""
+    running = ThreadService(tmp_path_factory.mktemp("cors"), cors_origins=(HOME, "http://127.0.0.1:5173"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def fronted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadService]:
+    """A service behind proxies it trusts."""
+    proxies = (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
+    running = ThreadService(tmp_path_factory.mktemp("proxy"), trusted_proxies=proxies, rate_limit_anonymous="100/day")
+    yield running
+    running.stop()
+
+
+class TestCors:
+    """Browsers call from nowhere unless an origin is configured."""
+
+    @pytest.mark.parametrize("origin", [HOME, "null", "http://127.0.0.1"])
+    def test_it_is_closed_by_default(self, admin: Client, origin: str):
+        answers = [
+            admin.get("/tickets", headers={"origin": origin}),
+            admin.get("/nothing", headers={"origin": origin}),
+            admin.options("/tickets", headers={"origin": origin, **PREFLIGHT}),
+        ]
+        assert [answer.status_code for answer in answers] == [200, 404, 405]
+        assert not any(name.startswith("access-control-") for answer in answers for name in answer.headers)
+
+    def test_a_configured_origin_may_ask_and_read(self, opened: ThreadService):
+        with Client(opened.origin) as client:
+            for origin in (HOME, "http://127.0.0.1:5173"):
+                preflight = client.options("/tickets/1", headers={"origin": origin, **PREFLIGHT})
+                assert (preflight.status_code, allowed(preflight)) == (200, origin)
+                assert "PATCH" in preflight.headers["access-control-allow-methods"]
+                answer = client.get("/tickets", headers={"origin": origin})
+                assert (answer.status_code, allowed(answer)) == (401, origin)
+                assert "origin" in answer.headers["vary"].lower()
+
+    def test_it_may_read_what_the_outermost_layer_refuses(self, opened: ThreadService):
+        with Client(opened.origin) as client:
+            answer = client.post("/tickets", content=b"x" * 2_000_000, headers={"origin": HOME})
+            assert (answer.status_code, allowed(answer)) == (413, HOME)
+
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            "https://app.example.evil.test",
+            "https://evil.test/https://app.example",
+            "http://app.example",
+            "https://app.example:8443",
+            "https://APP.example",
+            "null",
+            "*",
+            "",
+        ],
+    )
+    def test_any_other_origin_may_not(self, opened: ThreadService, origin: str):
+        with Client(opened.origin) as client:
+            assert allowed(client.get("/tickets", headers={"origin": origin})) is None
+            preflight = client.options("/tickets", headers={"origin": origin, **PREFLIGHT})
+            assert (preflight.status_code, allowed(preflight)) == (400, None)
+
+    def test_cookies_are_never_invited(self, opened: ThreadService):
+        with Client(opened.origin) as client:
+            answer = client.get("/tickets", headers={"origin": HOME})
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+class TestForwardedFor:
+    """The client's address is what a trusted proxy says, or the peer's."""
+
+    def left(self, service: ThreadService, *forwarded: str) -> int:
+        """Ask anonymously and tell what the address has left of its limit."""
+        with httpx.Client(base_url=service.origin) as client:
+            headers = [("x-forwarded-for", value) for value in forwarded]
+            return int(client.get("/api/v1/tickets", headers=headers).headers["x-ratelimit-remaining"])
+
+    def test_nobody_is_trusted_by_default(self, tmp_path: Path):
+        running = ThreadService(tmp_path, rate_limit_anonymous="100/day")
+        try:
+            found = [self.left(running, *address) for address in ((), ("192.0.2.1",), ("192.0.2.2", "192.0.2.3"))]
+            assert found == [found[0], found[0] - 1, found[0] - 2]
+        finally:
+            running.stop()
+
+    def test_a_trusted_proxy_tells_who_asks(self, fronted: ThreadService):
+        assert [self.left(fronted, f"203.0.113.{n}") for n in (1, 2, 1, 2, 1)] == [99, 99, 98, 98, 97]
+
+    @pytest.mark.parametrize(
+        ("stranger", "forwarded"),
+        [
+            ("192.0.2.1", ("198.51.100.9, 192.0.2.1",)),
+            ("192.0.2.2", ("192.0.2.77, 192.0.2.2, 10.1.2.3",)),
+            ("192.0.2.3", ("192.0.2.3, 10.1.2.3, 10.4.5.6",)),
+            ("192.0.2.4", ("198.51.100.1", "192.0.2.4")),
+            ("192.0.2.5", ("127.0.0.1, 192.0.2.5",)),
+            ("192.0.2.6", ("nonsense, 192.0.2.6",)),
+            ("192.0.2.7", ("192.0.2.7 ,,",)),
+            ("192.0.2.8", ("192.0.2.8, 2001:db8::7",)),
+            ("2001:db9::1", ("2001:db9::1, 10.0.0.1",)),
+        ],
+    )
+    def test_what_stands_left_of_the_first_stranger_does_not_count(
+        self, fronted: ThreadService, stranger: str, forwarded: tuple[str, ...]
+    ):
+        assert self.left(fronted, stranger) == 99
+        assert self.left(fronted, *forwarded) == 98
+
+    @pytest.mark.parametrize("forwarded", ["nonsense", "192.0.2.1; DROP TABLE", "192.0.2.1:80", "", "1" * 5_000, "é"])
+    def test_what_is_no_address_is_not_taken_for_one(self, fronted: ThreadService, forwarded: str):
+        before = self.left(fronted)
+        with Connection(fronted.port) as connection:
+            connection.send(request("GET", "/api/v1/tickets", f"x-forwarded-for: {forwarded}"))
+            answer = connection.answer()
+        assert (answer.status, answer.headers["x-ratelimit-remaining"]) == (401, str(before - 1))
+
+
+class TestFailures:
+    """What breaks inside stays inside."""
+
+    @pytest.fixture
+    def broken(self, tmp_path: Path) -> Iterator[tuple[ProcessService, Tenant]]:
+        """A service whose table of comments somebody dropped while it runs."""
+        running = ProcessService(tmp_path)
+        tenant = Tenant(running.database, running.origin)
+        ticket = tenant.ticket()
+        tenant.comment(ticket)
+        with closing(sqlite3.connect(running.database.path)) as connection:
+            connection.execute("DROP TABLE comments")
+        yield running, tenant
+        tenant.close()
+        assert running.stop() == 0
+
+    def test_a_500_says_nothing_and_the_log_says_all(self, broken: tuple[ProcessService, Tenant]):
+        running, tenant = broken
+        admin = tenant.client("admin")
+        answers = [
+            admin.get("/comments", headers={"x-request-id": "reading"}),
+            admin.post("/tickets/1/comments", json={"body": "hello"}, headers={"x-request-id": "writing"}),
+            admin.post(
+                "/comments", json={"ticket_id": 1, "body": "x"}, headers={"x-request-id": "once", "idempotency-key": "k"}
+            ),
+        ]
+        for answer, request_id in zip(answers, ("reading", "writing", "once"), strict=True):
+            assert answer.status_code == 500
+            assert answer.headers["content-type"] == "application/problem+json"
+            problem = answer.json()
+            assert problem["code"] == "internal_error"
+            assert problem["request_id"] == request_id
+            assert not LEAKS.search(answer.content)
+            assert "comments" not in problem["detail"]
+            assert str(running.var_dir) not in answer.text
+        lines = [json.loads(line) for line in running.log.read_text().splitlines()]
+        failed = {line["request_id"]: line for line in lines if line["level"] == "error"}
+        for request_id in ("reading", "writing", "once"):
+            assert "Traceback" in failed[request_id]["exception"]
+            assert "no such table" in failed[request_id]["exception"]
+        assert (admin.key or "?") not in running.log.read_text()
+
+    def test_everything_else_goes_on(self, broken: tuple[ProcessService, Tenant]):
+        _, tenant = broken
+        admin = tenant.client("admin")
+        assert admin.get("/comments").status_code == 500
+        assert admin.post("/comments", json={"ticket_id": 1, "body": "x"}).status_code == 500
+        assert admin.get("/tickets/1").status_code == 200
+        assert tenant.ticket()["number"] == 2
+
+
+def test_too_many_connections_get_a_503_problem(tmp_path: Path):
+    running = ThreadService(tmp_path, max_connections=5)
+    try:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(Connection(running.port)) for _ in range(5)]
+            for connection in opened:
+                connection.send(request("GET", "/health"))
+                assert connection.answer().status == 200
+            one_more = stack.enter_context(Connection(running.port))
+            one_more.send(request("GET", "/health"))
+            answer = one_more.answer()
+            assert (answer.status, answer.problem()["code"]) == (503, "service_unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert one_more.ended()
+        assert httpx.get(f"{running.origin}/health").status_code == 200
+    finally:
+        running.stop()
+
+
+class TestSecrets:
+    """The signing key is the operator's, or one that only the owner of the service can read."""
+
+    def test_the_embedded_key_is_made_once_and_readable_by_its_owner_only(self, service: ThreadService):
+        file = service.settings.var_dir / "secret.key"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert len(file.read_bytes()) >= 32
+        assert service.settings.signing_key() == file.read_bytes()
+
+    def test_its_mode_does_not_depend_on_the_umask(self, tmp_path: Path):
+        before = os.umask(0)
+        try:
+            Settings(var_dir=tmp_path).signing_key()
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
+
+    def test_two_services_do_not_share_one(self, tmp_path: Path):
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        assert Settings(var_dir=tmp_path / "a").signing_key() != Settings(var_dir=tmp_path / "b").signing_key()
+
+    def test_the_secret_is_not_in_the_text_of_the_settings(self, tmp_path: Path):
+        secret = "correct-horse-battery-staple-and-more"
+        assert secret not in repr(Settings(var_dir=tmp_path, secret_key=secret))
+
+    def test_production_without_a_secret_refuses(self, tmp_path: Path):
+        with pytest.raises(SettingsError, match="TICKETS_SECRET_KEY"):
+            Settings.from_env({"TICKETS_ENV": "production", "TICKETS_VAR_DIR": str(tmp_path)})
+
+    @pytest.mark.parametrize("env", [{"TICKETS_ENV": "production"}, {"TICKETS_SECRET_KEY": "short"}])
+    def test_serve_refuses_it_in_one_line(self, tmp_path: Path, env: dict[str, str]):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TICKETS_")}
+        ended = subprocess.run(
+            [sys.executable, "-m", "tickets", "serve"],
+            env={**environment, "TICKETS_VAR_DIR": str(tmp_path), **env},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert ended.returncode == 2
+        assert ended.stderr.count("\n") == 1
+        assert "TICKETS_SECRET_KEY" in ended.stderr
+        assert "short" not in ended.stderr.replace("too short", "")
+        assert not (tmp_path / "secret.key").exists()
