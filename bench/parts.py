@@ -19,7 +19,6 @@ from typing import Any
 import uvloop
 from bench import data, servers
 from bench.load import UNIQUE
-from bench.serve import quiet
 from connexion.middleware.exceptions import ExceptionMiddleware
 from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
@@ -29,6 +28,7 @@ from rich.table import Table
 import tickets.contract.operation
 import tickets.http.transaction
 from tickets.app import create_app
+from tickets.cli import logs
 from tickets.contract.operation import Plan
 from tickets.db import Connection, Database, Transaction
 from tickets.domain import api_keys
@@ -207,8 +207,8 @@ async def _all(app: Any, facts: data.Facts, seconds: float, clock: Clock | None 
 
 async def _inside(facts: data.Facts, seconds: float) -> dict[str, dict[str, float]]:
     """Measure what happens in the application, first as it is, then with timers."""
-    quiet()
     settings = data.settings(data.copy("parts"))
+    logs.configure(settings)
     whole = await _all(create_app(settings), facts, seconds)
     clock = Clock()
     _install(clock)

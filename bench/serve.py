@@ -1,12 +1,10 @@
 """Start one of the servers: ``python -m bench.serve <name> <port> <database file>``."""
 
-import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import structlog
 import uvicorn
 from bench.data import settings
 
@@ -17,19 +15,14 @@ PEERS = {
 }
 
 
-def quiet() -> None:
-    """Log as the service does at the level warning: no server here writes an access log."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING), cache_logger_on_first_use=True
-    )
-
-
 def granian_app() -> Any:
     """Make our application for granian, in its worker."""
     from tickets.app import create_app  # noqa: PLC0415 - the peers do not pay for it
+    from tickets.cli import logs  # noqa: PLC0415 - the peers do not pay for it
 
-    quiet()
-    return create_app(settings(Path(os.environ["BENCH_DATABASE"])))
+    chosen = settings(Path(os.environ["BENCH_DATABASE"]))
+    logs.configure(chosen)
+    return create_app(chosen)
 
 
 def bare_app() -> Any:
@@ -87,10 +80,11 @@ def main() -> None:
             log_level="warning",
         ).serve()
     else:
+        from tickets.cli import logs  # noqa: PLC0415 - the peers do not pay for it
         from tickets.http.server import serve  # noqa: PLC0415 - the peers do not pay for it
 
-        quiet()
         chosen = settings(file)
+        logs.configure(chosen)
         if name == "bare":
             app = bare_app()
         else:

@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> App:
     # Connexion would build this on the first request: a contract without handlers shall not start at all.
     middleware = connexion_app.middleware
     middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()
-    app: App = Guard(connexion_app, settings, base_path=document.base_path, aliases=document.aliases)
+    app: App = Guard(connexion_app, settings, limiter=limiter, base_path=document.base_path, aliases=document.aliases)
     if settings.cors_origins:
         app = CORSMiddleware(
             app,
@@ -117,11 +117,7 @@ async def _answer_failure(
     problem = _problem_of(error, document.methods(path))
     if isinstance(problem, InternalError):
         log.error("failed", request_id=exchange.request_id, path=path, exc_info=error)
-    elif exchange.rate_headers is None:
-        try:
-            limiter.count_anonymous(exchange)
-        except Problem as limited:
-            problem = limited
+    problem = limiter.count_refusal(exchange, problem)
     response = problems.render(problem, path=path, request_id=exchange.request_id)
     headers = {name.decode(): value.decode() for name, value in response.headers}
     return ConnexionResponse(

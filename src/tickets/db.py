@@ -43,6 +43,7 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_NOMEM: "The service is out of memory.",
     sqlite3.SQLITE_PROTOCOL: "The database is locked by another process.",
 }
+_UNDONE = "The disk or the database failed in the middle. Try again in a moment."
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
@@ -134,7 +135,10 @@ class Transaction:
     def all(self, statement: Statement, **values: Any) -> list[Row]:
         """Run a statement and return its rows."""
         cursor, compiled = self._execute(statement, values)
-        return list(map(compiled.row, cursor))
+        try:
+            return list(map(compiled.row, cursor))
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from error
 
     def first(self, statement: Statement, **values: Any) -> Row | None:
         """Run a statement and return its first row, or None."""
@@ -162,7 +166,13 @@ class Transaction:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what is done inside, and only that, when an exception leaves it."""
+        """Undo what is done inside, and only that, when an exception leaves it.
+
+        Raises:
+            ServiceUnavailable: the transaction is undone already: a statement before met a full disk.
+        """
+        if not self._connection.in_transaction:
+            raise ServiceUnavailable(_UNDONE)  # SAVEPOINT would begin another, and RELEASE would commit it
         self._depth += 1
         name = f"s{self._depth}"
         self._connection.execute(f"SAVEPOINT {name}")
@@ -284,8 +294,11 @@ class Connection:
 
     def commit(self) -> None:
         """Make the transaction durable; when this raises, nothing of it is stored."""
+        driver = self._open()
+        if not driver.in_transaction:
+            raise ServiceUnavailable(_UNDONE)
         try:
-            self._open().execute("COMMIT")
+            driver.execute("COMMIT")
         except sqlite3.DatabaseError as error:
             self.close()
             raise unavailable(error) from error

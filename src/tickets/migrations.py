@@ -10,7 +10,7 @@ from sqlalchemy import column, select, table
 from tickets.db import Database, Statement
 from tickets.settings import shipped
 
-_name = column("name")
+_name: Any = column("name")
 _TABLE = Statement(select(_name).select_from(table("sqlite_master")).where(_name == "alembic_version"))
 _REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")))
 

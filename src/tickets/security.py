@@ -1,14 +1,18 @@
 """Who is asking: an API key becomes a Principal, from either header, for Connexion's security layer."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from connexion.security import NO_VALUE, ApiKeySecurityHandler, BearerSecurityHandler
 
 from tickets.domain import api_keys
-from tickets.errors import Unauthorized
+from tickets.errors import ServiceUnavailable, Unauthorized
 from tickets.http.exchange import exchange_of
 from tickets.http.transaction import Reader, Writer
+
+NOTING_PATIENCE = 0.1
+"""Seconds a call waits for its key's `last_used_at` to be stored."""
 
 
 class Authenticator:
@@ -22,6 +26,7 @@ class Authenticator:
     def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
+        self._touching: set[int] = set()
 
     async def __call__(self, key: str, scope: Any) -> dict[str, Any]:
         """Find out whose key it is.
@@ -38,8 +43,10 @@ class Authenticator:
         caller, touch_due = found
         exchange = exchange_of(scope)
         exchange.user_id = caller.user_id
-        if touch_due:
-            await self._writer.run(lambda tx: api_keys.touch(tx, caller.api_key_id))
+        if touch_due and caller.api_key_id not in self._touching:
+            self._touching.add(caller.api_key_id)
+            noted = self._writer.soon(lambda tx: api_keys.touch(tx, caller.api_key_id))
+            noted.add_done_callback(lambda _: self._touching.discard(caller.api_key_id))
         return {"sub": caller.user_id, "caller": caller}
 
 

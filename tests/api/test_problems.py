@@ -40,7 +40,7 @@ class TestProblems:
             ("GET", "/tickets/%ff", 400, "invalid_request"),
             ("PUT", "/tickets", 405, "method_not_allowed"),
             ("OPTIONS", "/tickets", 405, "method_not_allowed"),
-            ("BREW", "/tickets", 405, "method_not_allowed"),
+            ("BREW", "/tickets", 400, "invalid_request"),
             ("GET", "/tickets?x=" + "x" * 9000, 414, "uri_too_long"),
             ("GET", f"/tickets/{NOBODY}", 404, "not_found"),
             ("GET", "/tickets?limit=0", 400, "invalid_request"),

@@ -32,6 +32,18 @@ def slow(tenant: Tenant) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadService]:
+    """A service of its own, in which somebody without a key is limited."""
+    running = ThreadService(
+        tmp_path_factory.mktemp("strict"),
+        rate_limit_anonymous="3/minute",
+        rate_limit_api_key="2/hour",
+    )
+    yield running
+    running.stop()
+
+
 class TestKeys:
     def test_five_a_second_and_then_a_429(self, slow, moment):
         for used in range(1, 6):
@@ -110,18 +122,6 @@ class TestKeys:
 
 
 class TestAddresses:
-    """A service of its own, in which somebody without a key is limited."""
-
-    @pytest.fixture(scope="class")
-    def strict(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadService]:
-        running = ThreadService(
-            tmp_path_factory.mktemp("strict"),
-            rate_limit_anonymous="3/minute",
-            rate_limit_api_key="2/hour",
-        )
-        yield running
-        running.stop()
-
     @pytest.fixture
     def nobody(self, strict: ThreadService) -> Iterator[Client]:
         with Client(strict.origin) as client:

@@ -45,6 +45,19 @@ def fronted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadService]
     running.stop()
 
 
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ProcessService, Tenant]]:
+    """A service whose table of comments somebody dropped while it runs."""
+    running = ProcessService(tmp_path_factory.mktemp("broken"))
+    tenant = Tenant(running.database, running.origin)
+    tenant.comment(tenant.ticket())
+    with closing(sqlite3.connect(running.database.path)) as connection:
+        connection.execute("DROP TABLE comments")
+    yield running, tenant
+    tenant.close()
+    assert running.stop() == 0
+
+
 class TestCors:
     """Browsers call from nowhere unless an origin is configured."""
 
@@ -149,19 +162,6 @@ class TestForwardedFor:
 
 class TestFailures:
     """What breaks inside stays inside."""
-
-    @pytest.fixture
-    def broken(self, tmp_path: Path) -> Iterator[tuple[ProcessService, Tenant]]:
-        """A service whose table of comments somebody dropped while it runs."""
-        running = ProcessService(tmp_path)
-        tenant = Tenant(running.database, running.origin)
-        ticket = tenant.ticket()
-        tenant.comment(ticket)
-        with closing(sqlite3.connect(running.database.path)) as connection:
-            connection.execute("DROP TABLE comments")
-        yield running, tenant
-        tenant.close()
-        assert running.stop() == 0
 
     def test_a_500_says_nothing_and_the_log_says_all(self, broken: tuple[ProcessService, Tenant]):
         running, tenant = broken

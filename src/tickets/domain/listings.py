@@ -71,8 +71,8 @@ TICKETS = Listing(
         "priority": Filter(_ticket.priority),
         "type": Filter(_ticket.type),
         "assignee_id": Filter(_ticket.assignee_id),
-        "contact_id": Filter(_ticket.contact_id),
-        "own_contact_id": Filter(_ticket.contact_id),
+        "contact_id": Filter(_ticket.contact_id, selective=True),
+        "own_contact_id": Filter(_ticket.contact_id, selective=True),
         "team_id": Filter(_ticket.team_id),
         "created_from": Filter(_ticket.created_at, "from"),
         "created_to": Filter(_ticket.created_at, "before"),
@@ -84,14 +84,14 @@ TICKETS = Listing(
 _comment = Comment.__table__.c
 _comment_filters = {
     "organization_id": Filter(_comment.organization_id),
-    "ticket_id": Filter(_comment.ticket_id),
+    "ticket_id": Filter(_comment.ticket_id, selective=True),
     "visibility": Filter(_comment.visibility),
 }
 COMMENTS = Listing(select(*_comment), _comment.id, filters=_comment_filters, sorts=_sorts(Comment))
 COMMENTS_TO_CONTACT = Listing(
     select(*_comment).join(Ticket, Ticket.id == _comment.ticket_id).where(_comment.visibility == "public"),
     _comment.id,
-    filters={**_comment_filters, "contact_id": Filter(_ticket.contact_id)},
+    filters={**_comment_filters, "contact_id": Filter(_ticket.contact_id, selective=True)},
     sorts=_sorts(Comment),
 )
 

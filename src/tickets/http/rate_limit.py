@@ -12,7 +12,7 @@ from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 
 from tickets.domain.access import Principal
-from tickets.errors import RateLimited
+from tickets.errors import InternalError, Problem, RateLimited
 from tickets.http.exchange import Exchange
 from tickets.settings import Settings
 
@@ -44,6 +44,19 @@ class RateLimiter:
             RateLimited: the address has used up its window.
         """
         self._hit(exchange, "anonymous", self._anonymous, exchange.client)
+
+    def count_refusal(self, exchange: Exchange, problem: Problem) -> Problem:
+        """Count a failure that came before any count, by address; our own fault is nobody's.
+
+        Returns:
+            What to answer: the failure, or that the address has used up its window.
+        """
+        if exchange.rate_headers is None and not isinstance(problem, InternalError):
+            try:
+                self.count_anonymous(exchange)
+            except RateLimited as limited:
+                return limited
+        return problem
 
     def _hit(self, exchange: Exchange, policy: str, rate: str, identity: str) -> None:
         item = _parsed(rate)

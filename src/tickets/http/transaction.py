@@ -13,7 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import structlog
+
 from tickets.db import Connection, Database, Locked, Transaction
+
+log = structlog.get_logger("tickets")
 
 MAX_BATCH = 64
 """Most writes to one commit: what runs inline between two looks of the event loop at its sockets."""
@@ -82,11 +86,20 @@ class Writer:
         Raises:
             ServiceUnavailable: the database is locked, or the commit failed: nothing is stored.
         """
+        return await self._enqueue(work, long=long)
+
+    def soon(self, work: Work) -> asyncio.Future[Any]:
+        """Run work that nobody has to wait for, with the next commit; a failure is logged."""
+        future = self._enqueue(work, long=False)
+        future.add_done_callback(_log_failure)
+        return future
+
+    def _enqueue(self, work: Work, *, long: bool) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, future, long))
         if self._running is None:
             self._running = asyncio.create_task(self._drain())
-        return await future
+        return future
 
     async def close(self) -> None:
         """Finish what waits, then close."""
@@ -150,6 +163,11 @@ def _attempt(transaction: Transaction, work: Work) -> tuple[Any, bool]:
             return work(transaction), False
     except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for it
         return error, True
+
+
+def _log_failure(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        log.warning("write failed", error=repr(error))
 
 
 def _settle(future: asyncio.Future[Any], result: Any, *, failed: bool = False) -> None:

@@ -1,0 +1,143 @@
+"""Lists by keyset: a walk neither repeats nor skips a row that was there throughout, whatever others write."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import bindparam, insert
+
+from tickets.db import Connection, Statement, Transaction
+from tickets.domain import organizations, records
+from tickets.domain.listing import Position, Slice
+from tickets.domain.listings import TEAMS, TICKETS
+from tickets.models import Team
+
+_ADD = Statement(
+    insert(Team)
+    .values({name: bindparam(name) for name in ("organization_id", "name", "description", "created_at", "updated_at")})
+    .returning(*Team.__table__.c)
+)
+
+times = st.integers(1, 3)  # few, so that many rows share one
+changes = st.lists(st.one_of(times, st.tuples(st.just("delete"), st.integers(0, 30))), max_size=4)
+
+
+@dataclass
+class Teams:
+    """The teams of an organization, and what was done to them."""
+
+    tx: Transaction
+    organization_id: int
+    rows: dict[int, Any] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, moment: int) -> None:
+        self.count += 1
+        row = self.tx.one(
+            _ADD,
+            organization_id=self.organization_id,
+            name=f"{moment} {self.count}",
+            description="",
+            created_at=moment,
+            updated_at=moment,
+        )
+        self.rows[row.id] = row
+
+    def remove(self, number: int) -> None:
+        if self.rows:
+            row = list(self.rows.values())[number % len(self.rows)]
+            records.remove(self.tx, Team, row)
+            del self.rows[row.id]
+
+    def apply(self, some: list[Any]) -> None:
+        for change in some:
+            if isinstance(change, int):
+                self.add(change)
+            else:
+                self.remove(change[1])
+
+    def page(self, sort: str, limit: int, position: Position | None = None) -> Slice:
+        where = {"organization_id": [self.organization_id]}
+        return TEAMS.page(self.tx, where=where, sort=sort, limit=limit, position=position)
+
+
+def _key(sort: str) -> Any:
+    return lambda row: (getattr(row, sort.removeprefix("-")), row.id)
+
+
+sorts = st.sampled_from(["created_at", "-created_at", "updated_at", "-updated_at", "name", "-name"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.lists(times, max_size=12), between=st.lists(changes, max_size=30), sort=sorts, limit=st.integers(1, 4))
+def test_a_walk_shows_what_was_there_throughout_exactly_once(connection: Connection, start, between, sort, limit):
+    tx = connection.begin(write=True)
+    try:
+        teams = Teams(tx, organizations.create(tx, name="Walked").id)
+        teams.apply(start)
+        throughout = set(teams.rows)
+        steps = iter(between)
+        seen = []
+        page = teams.page(sort, limit)
+        while True:
+            assert len(page.rows) <= limit
+            seen += page.rows
+            if page.next is None:
+                break
+            teams.apply(next(steps, []))
+            throughout &= set(teams.rows)
+            page = teams.page(sort, limit, page.next)
+        shown = [row.id for row in seen]
+        assert len(set(shown)) == len(shown)
+        assert throughout <= set(shown)
+        assert seen == sorted(seen, key=_key(sort), reverse=sort.startswith("-"))
+        if page.prev is not None:
+            _back(teams, sort, limit, page, steps)
+    finally:
+        connection.rollback()
+
+
+def _back(teams: Teams, sort: str, limit: int, page: Slice, steps: Any) -> None:
+    """Walk back to the beginning under the same conditions."""
+    first = page.rows[0]
+    before = [row.id for row in teams.rows.values() if (_key(sort)(row) < _key(sort)(first)) != sort.startswith("-")]
+    throughout = {row_id for row_id in before if row_id != first.id}
+    seen: list[Any] = []
+    position = page.prev
+    while position is not None:
+        teams.apply(next(steps, []))
+        throughout &= set(teams.rows)
+        page = teams.page(sort, limit, position)
+        seen = page.rows + seen
+        position = page.prev
+    shown = [row.id for row in seen]
+    assert len(set(shown)) == len(shown)
+    assert throughout <= set(shown)
+    assert seen == sorted(seen, key=_key(sort), reverse=sort.startswith("-"))
+
+
+def test_a_thousand_rows_of_one_moment_are_no_trouble(tx: Transaction):
+    teams = Teams(tx, organizations.create(tx, name="Crowded").id)
+    for _ in range(1_000):
+        teams.add(1)
+    shown: list[int] = []
+    page = teams.page("-created_at", 70)
+    while True:
+        shown += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        page = teams.page("-created_at", 70, page.next)
+    assert shown == sorted(teams.rows, reverse=True)
+
+
+def test_an_empty_filter_matches_nothing_and_asks_nothing(tx: Transaction):
+    found = TICKETS.page(tx, where={"organization_id": [1], "own_contact_id": []}, sort="created_at", limit=1)
+    assert found == Slice([], None, None)
+
+
+def test_statements_are_kept_by_shape_not_by_value(tx: Transaction):
+    TEAMS._statement.cache_clear()
+    for organization_id in range(10):
+        TEAMS.page(tx, where={"organization_id": [organization_id]}, sort="name", limit=organization_id + 1)
+    assert TEAMS._statement.cache_info().currsize == 1

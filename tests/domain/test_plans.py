@@ -1,0 +1,152 @@
+"""An index serves each list, with each of its filters, in each of its orders, from its start and in its midst."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tickets.db import Connection, Database
+from tickets.domain import listings
+from tickets.domain.listing import Listing
+
+ALL = {name: listing for name, listing in vars(listings).items() if isinstance(listing, Listing)}
+# What the API always asks for: the tenant, and for a user their own contact.
+ALWAYS = {
+    "ORGANIZATIONS": (),
+    "TEAM_MEMBERS": ("team_id",),
+    "COMMENTS_TO_CONTACT": ("organization_id", "contact_id"),
+}
+# A filter that several values are given for in one request.
+REPEATABLE = {"role", "status", "priority", "type", "assignee_id", "contact_id", "team_id", "ticket_id", "user_id"}
+SORTING = "USE TEMP B-TREE FOR ORDER BY"
+
+
+class Question(NamedTuple):
+    """A list, asked in one way; `shape` is how `Listing` names it: filter, number of values, whether unset counts."""
+
+    name: str
+    shape: tuple[tuple[str, int, bool], ...]
+    sort: str
+
+    def __str__(self) -> str:
+        filters = "+".join(
+            f"{name}{'' if (count, null) == (1, False) else (count, null)}" for name, count, null in self.shape
+        )
+        return f"{self.name}-{filters}-{self.sort}"
+
+    @property
+    def filters(self) -> dict[str, tuple[int, bool]]:
+        return {name: (count, null) for name, count, null in self.shape}
+
+
+def _questions() -> Iterator[Question]:
+    for name, listing in ALL.items():
+        always = ALWAYS.get(name, ("organization_id",))
+        start = tuple((each, 1, False) for each in always)
+        for sort in listing._sorts:
+            yield Question(name, start, sort)
+            for more in listing._filters.keys() - set(always):
+                yield Question(name, (*start, (more, 1, False)), sort)
+                if more in REPEATABLE:
+                    yield Question(name, (*start, (more, 3, False)), sort)
+                if more == "assignee_id":
+                    yield Question(name, (*start, (more, 0, True)), sort)
+                    yield Question(name, (*start, (more, 1, True)), sort)
+
+
+QUESTIONS = sorted(_questions(), key=str)
+
+
+def may_sort(question: Question) -> str:
+    """Say why rows are read and then sorted: where few match, that beats walking all rows in the asked order."""
+    several = {name for name, (count, _) in question.filters.items() if count > 1}
+    if question.name == "TEAM_MEMBERS":
+        return "the members of a team are few, and what they are sorted by is in another table"
+    if question.name == "COMMENTS_TO_CONTACT" and "ticket_id" not in question.filters:
+        return "the tickets of a contact are few, and what is sorted is in another table"
+    if several & {"contact_id", "own_contact_id", "ticket_id"}:
+        return "the rows of a few contacts or tickets are few, and come from several places of the index"
+    if question.filters.keys() & {"contact_id", "own_contact_id"} and question.sort == "updated_at":
+        return "the tickets of a contact are few; they are indexed in the order of creation"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def explain(database: Database) -> Iterator[Any]:
+    connection = Connection(database)
+    driver = connection.begin(write=False)._connection
+
+    def ask(question: Question, *, positioned: bool = False, descending: bool = True) -> list[str]:
+        sort = f"-{question.sort}" if descending else question.sort
+        statement = ALL[question.name]._statement(question.shape, sort, positioned=positioned, backwards=False)
+        compiled = statement.compiled(database.engine.dialect)
+        rows = driver.execute(f"EXPLAIN QUERY PLAN {compiled.sql}", [1] * len(compiled.binds)).fetchall()
+        return [row[3] for row in rows]
+
+    yield ask
+    connection.rollback()
+    connection.close()
+
+
+@pytest.mark.parametrize("positioned", [False, True], ids=["first page", "later page"])
+@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+def test_no_table_is_read_as_a_whole_and_rows_come_in_order(explain, question, positioned):
+    for descending in (True, False):
+        plan = explain(question, positioned=positioned, descending=descending)
+        if question.name == "ORGANIZATIONS" and not question.shape and not positioned:
+            # All organizations, in the order of an index, as far as the page goes.
+            assert plan == [f"SCAN organizations USING INDEX ix_organizations_{question.sort}"]
+            continue
+        assert not [step for step in plan if step.startswith("SCAN")], plan
+        assert all(" USING " in step for step in plan if step.startswith("SEARCH")), plan
+        assert (SORTING in plan) <= bool(may_sort(question)), plan
+
+
+@pytest.mark.parametrize(
+    ("name", "filter_name", "index"),
+    [
+        ("ORGANIZATIONS", "slug", "uq_organizations_slug"),
+        ("USERS", "role", "ix_users_organization_id_role"),
+        ("USERS", "email", "uq_users_email"),
+        ("CONTACTS", "email", "uq_contacts_organization_id_email"),
+        ("CONTACTS", "external_id", "uq_contacts_organization_id_external_id"),
+        ("TICKETS", "status", "ix_tickets_organization_id_status"),
+        ("TICKETS", "priority", "ix_tickets_organization_id_priority"),
+        ("TICKETS", "type", "ix_tickets_organization_id_type"),
+        ("TICKETS", "assignee_id", "ix_tickets_organization_id_assignee_id"),
+        ("TICKETS", "contact_id", "ix_tickets_contact_id"),
+        ("TICKETS", "own_contact_id", "ix_tickets_contact_id"),
+        ("TICKETS", "team_id", "ix_tickets_team_id"),
+        ("COMMENTS", "ticket_id", "ix_comments_ticket_id_created_at"),
+        ("COMMENTS_TO_CONTACT", "ticket_id", "ix_comments_ticket_id_created_at"),
+        ("API_KEYS", "user_id", "ix_api_keys_user_id"),
+    ],
+)
+def test_a_filter_on_one_value_has_an_index_of_its_own(explain, name, filter_name, index):
+    start = tuple((each, 1, False) for each in ALWAYS.get(name, ("organization_id",)))
+    for positioned in (False, True):
+        plan = explain(Question(name, (*start, (filter_name, 1, False)), "created_at"), positioned=positioned)
+        assert any(f" {index} " in step for step in plan), plan
+        assert SORTING not in plan
+
+
+def test_the_filters_without_an_index_of_their_own_are_known():
+    # They take rows away from a walk in the asked order: accounts and visibilities are of two kinds only.
+    without = {("USERS", "is_active"), ("COMMENTS", "visibility"), ("COMMENTS_TO_CONTACT", "visibility")}
+    ranges = {("TICKETS", name) for name in ("created_from", "created_to", "updated_since")}
+    with_index = {
+        (mark[0], mark[1]) for mark in test_a_filter_on_one_value_has_an_index_of_its_own.pytestmark[0].args[1]
+    }
+    every = {
+        (name, filter_name)
+        for name, listing in ALL.items()
+        for filter_name in listing._filters.keys() - set(ALWAYS.get(name, ("organization_id",)))
+    }
+    assert with_index | without | ranges == every
+
+
+@pytest.mark.parametrize("name", ["created_from", "created_to", "updated_since"])
+def test_a_range_of_time_is_looked_up_in_the_order_it_is_of(explain, name):
+    sort = "updated_at" if name == "updated_since" else "created_at"
+    [step] = explain(Question("TICKETS", (("organization_id", 1, False), (name, 1, False)), sort))
+    assert f"ix_tickets_organization_id_{sort} (organization_id=? AND {sort}" in step

@@ -1,0 +1,101 @@
+"""Settings: read from the environment, refused with one line."""
+
+import stat
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from tickets.settings import Settings, SettingsError
+
+SECRET = "0123456789abcdef" * 2
+
+
+class TestFromEnv:
+    def test_nothing_set_is_a_service_for_one_machine(self):
+        settings = Settings.from_env({})
+        assert settings.env == "development"
+        assert settings.database_url == f"sqlite:///{settings.var_dir / 'tickets.db'}"
+        assert (settings.rate_limit_api_key, settings.rate_limit_anonymous) == ("5/second", "30/minute")
+        assert settings.sqlite_synchronous == "FULL"
+        assert settings.cors_origins == settings.trusted_proxies == ()
+
+    @pytest.mark.parametrize(
+        ("name", "text", "value"),
+        [
+            ("var_dir", "/srv/tickets", Path("/srv/tickets")),
+            ("database_url", "sqlite:////srv/a.db", "sqlite:////srv/a.db"),
+            ("env", "production", "production"),
+            ("rate_limit_api_key", "1000/second", "1000/second"),
+            ("rate_limit_anonymous", "100/15 minute", "100/15 minute"),
+            ("cors_origins", " https://a.example , https://b.example,", ("https://a.example", "https://b.example")),
+            ("trusted_proxies", "10.0.0.0/8, ::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+            ("log_level", "debug", "debug"),
+            ("sqlite_synchronous", "NORMAL", "NORMAL"),
+            ("max_body_bytes", "2048", 2048),
+            ("request_timeout", "5", 5),
+            ("max_connections", "10", 10),
+        ],
+    )
+    def test_each_can_be_set(self, name, text, value):
+        settings = Settings.from_env({f"TICKETS_{name.upper()}": text, "TICKETS_SECRET_KEY": SECRET})
+        assert getattr(settings, name) == value
+
+    def test_what_is_empty_is_not_set(self):
+        assert Settings.from_env({"TICKETS_LOG_LEVEL": ""}).log_level == "info"
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("TICKETS_ENV", "staging"),
+            ("TICKETS_DATABASE_URL", "tickets.db"),
+            ("TICKETS_DATABASE_URL", "sqlite://"),
+            ("TICKETS_DATABASE_URL", "sqlite:///:memory:"),
+            ("TICKETS_DATABASE_URL", "postgresql://u:p@h/d"),
+            ("TICKETS_RATE_LIMIT_API_KEY", "5"),
+            ("TICKETS_RATE_LIMIT_API_KEY", "0/second"),
+            ("TICKETS_RATE_LIMIT_API_KEY", "5/fortnight"),
+            ("TICKETS_RATE_LIMIT_ANONYMOUS", "5 per second"),
+            ("TICKETS_TRUSTED_PROXIES", "10.0.0.1/8"),
+            ("TICKETS_TRUSTED_PROXIES", "proxy"),
+            ("TICKETS_LOG_LEVEL", "loud"),
+            ("TICKETS_SQLITE_SYNCHRONOUS", "OFF"),
+            ("TICKETS_MAX_BODY_BYTES", "1MB"),
+            ("TICKETS_MAX_BODY_BYTES", "0"),
+            ("TICKETS_REQUEST_TIMEOUT", "-1"),
+            ("TICKETS_MAX_CONNECTIONS", "many"),
+            ("TICKETS_SECRET_KEY", "short"),
+        ],
+    )
+    def test_what_cannot_be_used_is_one_line_that_names_it(self, name, text):
+        with pytest.raises(SettingsError) as caught:
+            Settings.from_env({name: text})
+        message = str(caught.value)
+        assert message.startswith(name)
+        assert "\n" not in message
+        assert message.endswith(".")
+
+    def test_production_needs_a_secret(self):
+        with pytest.raises(SettingsError, match="TICKETS_SECRET_KEY"):
+            Settings.from_env({"TICKETS_ENV": "production"})
+
+    def test_the_secret_is_not_shown(self):
+        assert SECRET not in repr(Settings.from_env({"TICKETS_SECRET_KEY": SECRET}))
+
+    def test_a_bad_secret_is_not_shown(self):
+        with pytest.raises(SettingsError) as caught:
+            Settings.from_env({"TICKETS_SECRET_KEY": "hunter2"})
+        assert "hunter2" not in str(caught.value)
+
+
+class TestSigningKey:
+    def test_the_one_that_was_set_is_used(self, tmp_path):
+        settings = Settings(var_dir=tmp_path, secret_key=SECRET)
+        assert settings.signing_key() == SECRET.encode()
+        assert not list(tmp_path.iterdir())
+
+    def test_one_is_made_on_first_use_and_stays(self, tmp_path):
+        made = Settings(var_dir=tmp_path).signing_key()
+        assert len(made) >= 32
+        assert Settings(var_dir=tmp_path).signing_key() == made
+        assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600

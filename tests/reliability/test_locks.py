@@ -1,0 +1,227 @@
+"""Another process that keeps the database to itself."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+from factories import Client
+from outcomes import assert_sound, assert_unavailable, at_once, rows
+from sqlalchemy import text
+
+from tickets import migrations
+from tickets.db import LOCK_TIMEOUT, Database, Statement, Transaction
+from tickets.errors import ServiceUnavailable
+from tickets.http.transaction import Writer
+from tickets.settings import Settings
+
+BODY = {"subject": "Locked", "description": ""}
+
+HOLDS = {
+    "SQLite's lock": """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+""",
+    "SQLite's lock, exclusively": """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+""",
+    "the gate": """
+import fcntl, sys
+gate = open(sys.argv[1] + ".gate", "ab")
+fcntl.flock(gate, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+""",
+}
+
+
+@contextmanager
+def held(path: Path, what: str) -> Iterator[None]:
+    """Let another process hold a lock; it goes with the process."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS[what], str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+@pytest.mark.parametrize("what", HOLDS)
+def test_reads_go_on_writes_get_a_503_and_then_all_is_well(start, what: str):
+    service, tenant = start()
+    ticket = tenant.ticket()
+    writers = [Client(service.origin, tenant.client("admin").key) for _ in range(6)]
+    fresh = tenant.client("agent", scopes=["*"])  # its first use is noted, which is a write
+    reader = tenant.client("admin")
+    answers: list[httpx.Response] = []
+    with held(service.database.path, what):
+        writing = Thread(
+            target=lambda: answers.extend(
+                at_once(6, lambda n: writers[n].post("/tickets", json=BODY, headers={"idempotency-key": f"k{n}"}))
+            )
+        )
+        began = time.monotonic()
+        writing.start()
+        slowest, reads = 0.0, 0
+        while writing.is_alive():
+            for client in (reader, fresh):
+                answer = client.get(f"/tickets/{ticket['id']}")
+                assert answer.status_code == 200
+                slowest = max(slowest, answer.elapsed.total_seconds())
+                reads += 1
+            time.sleep(0.02)
+        took = time.monotonic() - began
+    assert reads > 50
+    assert slowest < 1
+    assert LOCK_TIMEOUT - 1 < took < LOCK_TIMEOUT + 3
+    for answer in answers:
+        assert_unavailable(answer)
+    again = [writers[n].post("/tickets", json=BODY, headers={"idempotency-key": f"k{n}"}) for n in range(6)]
+    assert {answer.status_code for answer in again} == {201}
+    assert rows(service.database.path, "SELECT count(*) FROM tickets") == [(7,)]
+    for client in (*writers, fresh):
+        client.close()
+
+
+def test_a_short_lock_is_waited_for(start):
+    service, tenant = start()
+    admin = tenant.client("admin")
+    tenant.ticket()
+    with held(service.database.path, "SQLite's lock"):
+        answers: list[httpx.Response] = []
+        writing = Thread(target=lambda: answers.append(admin.post("/tickets", json=BODY)))
+        writing.start()
+        time.sleep(0.5)
+    writing.join(10)
+    assert answers[0].status_code == 201
+
+
+def test_the_use_of_a_key_is_noted_once_the_lock_is_gone(start):
+    service, tenant = start()
+    fresh = tenant.client("agent", scopes=["*"])
+    with held(service.database.path, "SQLite's lock"):
+        assert fresh.get("/organization").status_code == 200
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        assert fresh.get("/organization").status_code == 200
+        if rows(service.database.path, "SELECT count(*) FROM api_keys WHERE last_used_at IS NULL") == [(0,)]:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("last_used_at was never noted")
+    fresh.close()
+
+
+class TestWriter:
+    """Writes that share a commit share its fate, and a failed write only its own."""
+
+    INSERT = Statement(
+        text(
+            "INSERT INTO organizations (name, slug, settings, created_at, updated_at, version)"
+            " VALUES (:name, :name, '{}', 0, 0, 1)"
+        )
+    )
+    LARGE = Statement(
+        text(
+            "INSERT INTO organizations (name, slug, settings, created_at, updated_at, version)"
+            " VALUES (:name, :name, zeroblob(1000000), 0, 0, 1)"
+        )
+    )
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        with Database(Settings(var_dir=tmp_path)) as database:
+            migrations.upgrade(database)
+            yield database
+
+    def together(self, database: Database, *works) -> list[object]:
+        """Let works share a batch; returns what each got, an exception or a result."""
+
+        async def run() -> list[object]:
+            writer = Writer(database)
+            try:
+                return await asyncio.gather(*(writer.run(work) for work in works), return_exceptions=True)
+            finally:
+                await writer.close()
+
+        return asyncio.run(run())
+
+    def insert(self, name: str):
+        return lambda tx: tx.run(self.INSERT, name=name)
+
+    def names(self, database: Database) -> list[str]:
+        return [name for (name,) in rows(database.path, "SELECT name FROM organizations ORDER BY id")]
+
+    def test_a_work_that_fails_undoes_only_itself(self, database: Database):
+        def failing(tx: Transaction) -> None:
+            tx.run(self.INSERT, name="half")
+            raise LookupError("its own fault")
+
+        results = self.together(database, self.insert("a"), failing, self.insert("b"))
+        assert [type(result) for result in results] == [int, LookupError, int]
+        assert self.names(database) == ["a", "b"]
+
+    def test_a_full_database_in_the_middle_of_a_batch_is_a_503_for_all_that_is_not_stored(self, database: Database):
+        """SQLite undoes the whole transaction on a full disk, not only the statement."""
+
+        def filling(tx: Transaction) -> None:
+            pages = tx._connection.execute("PRAGMA page_count").fetchone()[0]
+            tx._connection.execute(f"PRAGMA max_page_count={pages + 1}")
+            tx.run(self.LARGE, name="large")
+
+        results = self.together(database, self.insert("a"), filling, self.insert("b"), self.insert("c"))
+        stored = self.names(database)
+        for name, result in zip(["a", "large", "b", "c"], results, strict=True):
+            assert (name in stored) == (not isinstance(result, Exception)), (name, result, stored)
+            assert isinstance(result, int | ServiceUnavailable), result
+
+    def test_it_goes_on_after_a_full_database(self, database: Database):
+        async def run() -> list[object]:
+            writer = Writer(database)
+
+            def limit(pages: int):
+                return lambda tx: tx._connection.execute(f"PRAGMA max_page_count={pages}")
+
+            await writer.run(limit(1))
+            results: list[object] = await asyncio.gather(
+                *(writer.run(lambda tx, n=n: tx.run(self.LARGE, name=f"large {n}")) for n in range(5)),
+                return_exceptions=True,
+            )
+            await writer.run(limit(2**30))
+            results.append(await writer.run(self.insert("after")))
+            await writer.close()
+            return results
+
+        *failed, after = asyncio.run(run())
+        assert {type(result) for result in failed} == {ServiceUnavailable}
+        assert after == 1
+        assert self.names(database) == ["after"]
+        assert_sound(database.path)
+
+    def test_the_lock_is_free_when_a_batch_has_failed(self, database: Database):
+        def failing(tx: Transaction) -> None:
+            raise sqlite3.OperationalError("a fault of our own")
+
+        assert isinstance(self.together(database, failing)[0], sqlite3.OperationalError)
+        with database.write() as tx:
+            tx.run(self.INSERT, name="next")
+        assert self.names(database) == ["next"]
