@@ -164,6 +164,11 @@ class Transaction:
         compiled = statement.compiled(self._dialect)
         self._connection.executemany(compiled.sql, [compiled.arguments(row) for row in rows])
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it still goes on: SQLite itself undoes all of it when the disk is full or fails."""
+        return self._connection.in_transaction
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what is done inside, and only that, when an exception leaves it.

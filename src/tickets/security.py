@@ -1,18 +1,14 @@
 """Who is asking: an API key becomes a Principal, from either header, for Connexion's security layer."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from connexion.security import NO_VALUE, ApiKeySecurityHandler, BearerSecurityHandler
 
 from tickets.domain import api_keys
-from tickets.errors import ServiceUnavailable, Unauthorized
+from tickets.errors import Unauthorized
 from tickets.http.exchange import exchange_of
 from tickets.http.transaction import Reader, Writer
-
-NOTING_PATIENCE = 0.1
-"""Seconds a call waits for its key's `last_used_at` to be stored."""
 
 
 class Authenticator:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from tickets.db import Connection, Database, Locked, Transaction
+from tickets.errors import ServiceUnavailable
 
 log = structlog.get_logger("tickets")
 
@@ -147,6 +148,8 @@ class Writer:
             while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH:
                 work, future, _ = self._waiting.popleft()
                 outcomes.append((future, *_attempt(transaction, work)))
+                if not transaction.is_open:
+                    raise ServiceUnavailable("The disk failed in the middle of a write. Try again in a moment.")
             await loop.run_in_executor(self._thread, self._connection.commit)
         except Exception as error:  # noqa: BLE001 - it is everybody's who waits for this commit
             outcomes = [(future, error, True) for future, _, _ in outcomes]
