@@ -198,7 +198,7 @@ class Grid:
         return f"## {self.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def _comparison(found: dict[str, dict[str, Figures]], kinds: dict[str, Row]) -> Iterator[Grid]:
+def _comparison(found: dict[str, dict[str, Figures]], kinds: dict[str, Row], what: str = "") -> Iterator[Grid]:
     for row, by_name in found.items():
         ours = by_name["ours"].rate
         lines = []
@@ -218,7 +218,7 @@ def _comparison(found: dict[str, dict[str, Figures]], kinds: dict[str, Row]) -> 
                 ]
             )
         columns = ["server", "requests/s", "p50 ms", "p99 ms", "CPU µs", "this service is", "goal"]
-        yield Grid(f"{kinds[row].title}, {CONNECTIONS} connections", columns, lines)
+        yield Grid(f"{what}{kinds[row].title}, {CONNECTIONS} connections", columns, lines)
 
 
 def _slow_disk_grid(found: dict[str, Figures]) -> Grid:
@@ -251,7 +251,7 @@ def _parts_apart(seconds: float) -> dict[str, dict[str, float]]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.run", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of a round")
+    parser.add_argument("--seconds", type=float, default=2.5, help="length of a round")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each server and kind of request")
     parser.add_argument("--requests", type=int, default=memory.REQUESTS, help="requests of the memory measurement")
     parser.add_argument("--no-save", action="store_true", help="show the results only")
@@ -260,13 +260,14 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(f"--{kind}", action="append_const", dest="only", const=kind, help=f"only the {kind}")
     chosen = parser.parse_args()
     chosen.only = chosen.only or kinds
-    chosen.console = Console()
+    chosen.console = Console(width=None if sys.stdout.isatty() else 120)
     return chosen
 
 
 def main() -> None:
     chosen = _arguments()
     console = chosen.console
+    data.tidy()
     facts = data.prepare(console)
     kinds = servers.rows(facts)
     on = machine()
@@ -290,7 +291,7 @@ def main() -> None:
     if "servers" in chosen.only:
         found = compare_servers(facts, chosen)
         raw["servers"] = {row: {name: asdict(f) for name, f in by_name.items()} for row, by_name in found.items()}
-        show(*_comparison(found, kinds))
+        show(*_comparison(found, kinds, "uvicorn or granian: "))
     if "parts" in chosen.only:
         raw["parts"] = _parts_apart(chosen.seconds / 2)
         show(_parts_grid(raw["parts"]))

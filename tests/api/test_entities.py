@@ -62,21 +62,21 @@ class TestReading:
         assert body["created_at"].endswith("Z")
         assert len(body["created_at"]) == len("2026-01-02T03:04:05.678Z")
 
-    @pytest.mark.parametrize("tag", ['"1"', 'W/"1"', '"7", "1"', "*"])
-    def test_what_is_unchanged_is_a_304_without_body(self, tenant, kind, tag):
+    def test_what_is_unchanged_is_a_304_without_body(self, tenant, kind):
         client, path, body = kind.one(tenant)
-        response = client.get(f"{path}/{body['id']}", headers={"if-none-match": tag})
-        assert response.status_code == 304
-        assert response.content == b""
-        assert response.headers["etag"] == '"1"'
-        assert "content-type" not in response.headers
+        for tag in ('"1"', 'W/"1"', '"7", "1"', "*"):
+            response = client.get(f"{path}/{body['id']}", headers={"if-none-match": tag})
+            assert response.status_code == 304, tag
+            assert response.content == b""
+            assert response.headers["etag"] == '"1"'
+            assert "content-type" not in response.headers
 
-    @pytest.mark.parametrize("tag", ['"2"', "1", '"11"', '""'])
-    def test_another_etag_is_answered_in_full(self, tenant, kind, tag):
+    def test_another_etag_is_answered_in_full(self, tenant, kind):
         client, path, body = kind.one(tenant)
-        response = client.get(f"{path}/{body['id']}", headers={"if-none-match": tag})
-        assert response.status_code == 200
-        assert response.headers["etag"] == '"1"'
+        for tag in ('"2"', "1", '"11"', '""'):
+            response = client.get(f"{path}/{body['id']}", headers={"if-none-match": tag})
+            assert response.status_code == 200, tag
+            assert response.headers["etag"] == '"1"'
 
     def test_head_answers_as_get_does_without_a_body(self, tenant, kind):
         client, path, body = kind.one(tenant)
@@ -86,22 +86,20 @@ class TestReading:
         assert response.headers["etag"] == '"1"'
         assert int(response.headers["content-length"]) > 0
 
-    @pytest.mark.parametrize("record_id", ["4000000000", "9223372036854775807", "9223372036854775808", "9" * 19])
-    def test_an_id_of_nothing_is_a_404(self, tenant, kind, record_id):
-        problem(tenant.client(kind.role).get(f"{kind.path}/{record_id}"), 404, "not_found")
+    def test_an_id_of_nothing_is_a_404(self, tenant, kind):
+        for record_id in ("4000000000", "9223372036854775807", "9223372036854775808", "9" * 19):
+            problem(tenant.client(kind.role).get(f"{kind.path}/{record_id}"), 404, "not_found")
 
-    @pytest.mark.parametrize(
-        "record_id", ["0", "-1", "+1", "01", "1.0", "x", "9" * 20, "9" * 5000, "%20", "1%20", "1;", "null"]
-    )
-    def test_what_is_no_id_is_a_404(self, tenant, kind, record_id):
-        problem(tenant.client(kind.role).get(f"{kind.path}/{record_id}"), 404, "not_found")
+    def test_what_is_no_id_is_a_404(self, tenant, kind):
+        for text in ("0", "-1", "+1", "01", "1.0", "x", "9" * 20, "9" * 5000, "%20", "1%20", "1;", "null", "%D9%A1"):
+            problem(tenant.client(kind.role).get(f"{kind.path}/{text}"), 404, "not_found")
 
-    @pytest.mark.parametrize("tail", ["/", "//", "%2F", "/x"])
-    def test_more_than_the_address_is_a_404(self, tenant, kind, tail):
+    def test_more_than_the_address_is_a_404(self, tenant, kind):
         client, path, body = kind.one(tenant)
-        response = client.get(f"{path}/{body['id']}{tail}")
-        assert response.status_code == 404
-        assert response.json()["code"] == "not_found"
+        for tail in ("/", "//", "%2F", "/x"):
+            response = client.get(f"{path}/{body['id']}{tail}")
+            assert response.status_code == 404, tail
+            assert response.json()["code"] == "not_found"
 
 
 @each_changeable
@@ -130,18 +128,18 @@ class TestChanging:
         assert response.status_code == 200
         assert client.patch(f"{path}/{body['id']}", json=kind.change, headers={"if-match": "*"}).status_code == 200
 
-    @pytest.mark.parametrize("version", [2, 9223372036854775807])
-    def test_a_version_that_is_not_the_present_one_is_a_409(self, tenant, kind, version):
+    def test_a_version_that_is_not_the_present_one_is_a_409(self, tenant, kind):
         client, path, body = kind.one(tenant)
-        response = client.patch(f"{path}/{body['id']}", json={**kind.change, "version": version})
-        problem(response, 409, "version_conflict")
+        for version in (2, 9223372036854775807):
+            response = client.patch(f"{path}/{body['id']}", json={**kind.change, "version": version})
+            problem(response, 409, "version_conflict")
         assert client.get(f"{path}/{body['id']}").json() == body
 
-    @pytest.mark.parametrize("tag", ['"2"', "1", '"01"', 'W/"1"'])
-    def test_an_if_match_that_does_not_match_is_a_412(self, tenant, kind, tag):
+    def test_an_if_match_that_does_not_match_is_a_412(self, tenant, kind):
         client, path, body = kind.one(tenant)
-        response = client.patch(f"{path}/{body['id']}", json=kind.change, headers={"if-match": tag})
-        problem(response, 412, "precondition_failed")
+        for tag in ('"2"', "1", '"01"', 'W/"1"'):
+            response = client.patch(f"{path}/{body['id']}", json=kind.change, headers={"if-match": tag})
+            problem(response, 412, "precondition_failed")
         assert client.get(f"{path}/{body['id']}").json() == body
 
     def test_an_old_etag_is_stale_after_a_change(self, tenant, kind):

@@ -141,20 +141,19 @@ class TestPages:
         assert back.json()["data"] == first.json()["data"]
         assert "link" not in client.get(address, params={"limit": 200}).headers
 
-    @pytest.mark.parametrize("limit", [1, 200])
-    def test_the_bounds_of_limit_are_accepted(self, tenant, kind, limit):
-        address = kind.address(tenant)
-        assert len(ids(tenant.client(kind.role).get(address, params={"limit": limit}))) <= limit
+    def test_the_bounds_of_limit_are_accepted_and_nothing_beyond(self, tenant, kind):
+        address, client = kind.address(tenant), tenant.client(kind.role)
+        for limit in (1, 200):
+            assert len(ids(client.get(address, params={"limit": limit}))) <= limit
+        for limit in ("0", "201", "-1", "x", "", "1.0", "1_0", " 5", "\u0665"):
+            response = client.get(address, params={"limit": limit})
+            problem(response, 400, "invalid_request", "/limit", where="query")
 
-    @pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "", "1.0", "1_0", " 5", "٥"])  # noqa: RUF001 - a digit
-    def test_what_is_beyond_the_bounds_of_limit_is_a_400(self, tenant, kind, limit):
-        response = tenant.client(kind.role).get(kind.address(tenant), params={"limit": limit})
-        problem(response, 400, "invalid_request", "/limit", where="query")
-
-    @pytest.mark.parametrize("sort", ["", "id", "-", "--created_at", "created_at,id", "CREATED_AT"])
-    def test_an_unknown_sort_is_a_400(self, tenant, kind, sort):
-        response = tenant.client(kind.role).get(kind.address(tenant), params={"sort": sort})
-        problem(response, 400, "invalid_request", "/sort", where="query")
+    def test_an_unknown_sort_is_a_400(self, tenant, kind):
+        address, client = kind.address(tenant), tenant.client(kind.role)
+        for sort in ("", "id", "-", "--created_at", "created_at,id", "CREATED_AT"):
+            response = client.get(address, params={"sort": sort})
+            problem(response, 400, "invalid_request", "/sort", where="query")
 
     def test_a_cursor_is_good_for_its_sort_only(self, tenant, kind):
         address, client = kind.address(tenant), tenant.client(kind.role)

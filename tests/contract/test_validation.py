@@ -114,8 +114,20 @@ class TestChecker:
         assert [pointer for pointer, _ in self._faults({"name": "x", "at": "2026-02-30T00:00:00Z"})] == ["/at"]
 
     def test_there_is_an_end_to_the_faults(self):
-        faults = self._faults({"name": "x", **{f"unknown {n}": 1 for n in range(500)}})
+        faults = self._faults({"name": "x", **{f"unknown {n}": 1 for n in range(120)}})
         assert len(faults) == MAX_ERRORS
+
+    @pytest.mark.parametrize(
+        "large",
+        [
+            {f"unknown {n}": 1 for n in range(500)},
+            {"unknown": "x" * 70_000, "another": 1},
+            {"unknown": [[1]] * 300, "another": 1},
+        ],
+    )
+    def test_of_what_is_larger_than_any_valid_value_the_first_fault_is_told(self, large):
+        [(pointer, _)] = self._faults({"name": "x", **large})
+        assert pointer.startswith("/unknown")
 
     def test_the_detail_names_the_first_fault_and_counts_the_rest(self):
         with pytest.raises(InvalidRequest, match=r"^name: is required \(and 1 more\)$"):

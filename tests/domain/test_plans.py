@@ -68,6 +68,9 @@ def may_sort(question: Question) -> str:
         return "the rows of a few contacts or tickets are few, and come from several places of the index"
     if question.filters.keys() & {"contact_id", "own_contact_id"} and question.sort == "updated_at":
         return "the tickets of a contact are few; they are indexed in the order of creation"
+    other_order = {"created_from": "updated_at", "created_to": "updated_at", "updated_since": "created_at"}
+    if any(other_order.get(name) == question.sort for name in question.filters):
+        return "an index serves a range of one time or the order of the other, never both"
     return ""
 
 

@@ -20,6 +20,7 @@ from tickets.errors import (
     PayloadTooLarge,
     Problem,
     RequestTimeout,
+    ServiceUnavailable,
     UriTooLong,
 )
 from tickets.http import problems
@@ -102,6 +103,9 @@ class Guard:
         except Exception:
             log.exception("failed", request_id=exchange.request_id, path=path)
             await sender.fail(InternalError("Something went wrong on our side; quote the request id."), path)
+        except asyncio.CancelledError:
+            # Only the end of the service cancels: what took longer than its grace is told so.
+            await sender.fail(ServiceUnavailable("The service is stopping. Try again in a moment."), path)
         log.info(
             "request",
             request_id=exchange.request_id,

@@ -160,7 +160,7 @@ def configuration(app: App, settings: Settings, *, host: str, port: int) -> uvic
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=settings.request_timeout,
-        timeout_graceful_shutdown=8,
+        timeout_graceful_shutdown=7,
     )
 
 

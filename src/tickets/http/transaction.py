@@ -145,11 +145,7 @@ class Writer:
             return
         outcomes: list[tuple[asyncio.Future[Any], Any, bool]] = []
         try:
-            while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH:
-                work, future, _ = self._waiting.popleft()
-                outcomes.append((future, *_attempt(transaction, work)))
-                if not transaction.is_open:
-                    raise ServiceUnavailable("The disk failed in the middle of a write. Try again in a moment.")
+            self._perform(transaction, outcomes)
             await loop.run_in_executor(self._thread, self._connection.commit)
         except Exception as error:  # noqa: BLE001 - it is everybody's who waits for this commit
             outcomes = [(future, error, True) for future, _, _ in outcomes]
@@ -158,6 +154,14 @@ class Writer:
             self._database.end_write()
         for future, result, failed in outcomes:
             _settle(future, result, failed=failed)
+
+    def _perform(self, transaction: Transaction, outcomes: list[tuple[asyncio.Future[Any], Any, bool]]) -> None:
+        """Run what waits, in its order, up to the next long piece."""
+        while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH:
+            work, future, _ = self._waiting.popleft()
+            outcomes.append((future, *_attempt(transaction, work)))
+            if not transaction.is_open:
+                raise ServiceUnavailable("The disk failed in the middle of a write. Try again in a moment.")
 
 
 def _attempt(transaction: Transaction, work: Work) -> tuple[Any, bool]:

@@ -1,0 +1,294 @@
+"""The way from any revision to the newest, with data in it, and what `serve` says before it is gone."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from service import ProcessService
+from sqlalchemy import JSON, Boolean, Inspector, Integer, LargeBinary, MetaData, Numeric, Table, insert, inspect
+
+from tickets import migrations
+from tickets.db import Database
+from tickets.models import Base
+from tickets.settings import Settings
+
+SCRIPTS = ScriptDirectory.from_config(migrations._config())
+REVISIONS = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]
+ROWS = 3
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A database that does not exist yet."""
+    with Database(Settings(var_dir=tmp_path)) as database:
+        yield database
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Go back, as `migrations.upgrade` goes forward."""
+    with database.engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys=OFF")
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+        connection.commit()
+
+
+def tables(database: Database) -> list[Table]:
+    """Reflect all tables as they are now, the referenced ones first."""
+    metadata = MetaData()
+    with database.engine.connect() as connection:
+        metadata.reflect(connection)
+    return [table for table in metadata.sorted_tables if table.name != "alembic_version"]
+
+
+def allowed(inspector: Inspector, table: str) -> dict[str, list[str]]:
+    """Read which words a column takes from its check constraints."""
+    found = {}
+    for check in inspector.get_check_constraints(table):
+        match = re.fullmatch(r"\(?(\w+) IN \((.*)\)\)?", check["sqltext"], re.DOTALL)
+        if match:
+            found[match[1]] = re.findall(r"'([^']*)'", match[2])
+    return found
+
+
+def fill(database: Database) -> None:
+    """Insert rows into every table there is; values that fit come from the schema itself."""
+    present = tables(database)
+    with database.engine.connect() as connection:
+        inspector = inspect(connection)
+        for table in present:
+            words = allowed(inspector, table.name)
+            for number in range(1, ROWS + 1):
+                connection.execute(insert(table).values({c.name: value(c, number, words) for c in table.columns}))
+        connection.commit()
+
+
+def value(column: Any, number: int, words: dict[str, list[str]]) -> Any:
+    """Make the value of a column in the row with a number: rows refer to those with the same number."""
+    if column.foreign_keys or column.name == "id":
+        return number
+    if column.name in words:
+        return words[column.name][number % len(words[column.name])]
+    if isinstance(column.type, JSON):
+        return {"row": number}
+    if isinstance(column.type, Boolean):
+        return True
+    if isinstance(column.type, LargeBinary):
+        return bytes([number]) * 32
+    if isinstance(column.type, Integer | Numeric):
+        return number
+    return f"{column.name} {number}"
+
+
+def content(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read every row of every table."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        names = [
+            name
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+            )
+            if name != "alembic_version"
+        ]
+        return {name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")] for name in names}
+
+
+def assert_sound(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def assert_kept(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> None:
+    """Check that each row of before is there after, in all the columns that both have."""
+    for table, rows in before.items():
+        assert len(after[table]) == len(rows), table
+        columns = rows[0].keys() & after[table][0].keys()
+        assert {"organization_id", "id"} & columns, table
+
+        def visible(row: dict[str, Any], columns: set[str] = columns) -> str:
+            return repr(sorted((name, row[name]) for name in columns))
+
+        assert sorted(map(visible, rows)) == sorted(map(visible, after[table]))
+
+
+class TestSchema:
+    def test_the_models_and_the_migrations_agree(self, database: Database):
+        migrations.upgrade(database)
+        with database.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+            assert compare_metadata(context, Base.metadata) == []
+
+    def test_they_agree_on_checks_and_keys_which_alembic_does_not_compare(self, tmp_path: Path, database: Database):
+        migrations.upgrade(database)
+        with Database(Settings(var_dir=tmp_path, database_url=f"sqlite:///{tmp_path / 'models.db'}")) as other:
+            Base.metadata.create_all(other.engine)
+            assert self.shape(other) == self.shape(database)
+
+    def shape(self, database: Database) -> dict[str, Any]:
+        with database.engine.connect() as connection:
+            inspector = inspect(connection)
+            return {
+                table: {
+                    "checks": sorted((c["name"], c["sqltext"]) for c in inspector.get_check_constraints(table)),
+                    "keys": sorted((repr(sorted(k.items(), key=str))) for k in inspector.get_foreign_keys(table)),
+                    "indexes": sorted(repr(sorted(i.items(), key=str)) for i in inspector.get_indexes(table)),
+                    "primary": inspector.get_pk_constraint(table),
+                    "options": re.findall(
+                        r"AUTOINCREMENT|WITHOUT ROWID|STRICT",
+                        connection.exec_driver_sql(
+                            f"SELECT sql FROM sqlite_master WHERE type = 'table' AND name = '{table}'"
+                        ).scalar_one(),
+                    ),
+                }
+                for table in inspector.get_table_names()
+                if table != "alembic_version"
+            }
+
+    def test_the_revisions_are_one_line_of_descent(self):
+        assert len(SCRIPTS.get_heads()) == 1
+        assert len(SCRIPTS.get_bases()) == 1
+        assert REVISIONS[-1] == migrations.head()
+
+    def test_ids_are_never_used_again(self, database: Database):
+        migrations.upgrade(database)
+        with database.engine.connect() as connection:
+            for table in inspect(connection).get_table_names():
+                sql = connection.exec_driver_sql(f"SELECT sql FROM sqlite_master WHERE name = '{table}'").scalar_one()
+                columns = {column["name"] for column in inspect(connection).get_columns(table)}
+                assert ("AUTOINCREMENT" in sql) == ("id" in columns), table
+
+
+class TestUpgrade:
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_what_was_there_at_a_revision_is_there_at_the_newest(self, database: Database, revision: str):
+        migrations.upgrade(database, revision)
+        assert migrations.current(database) == revision
+        fill(database)
+        before = content(database.path)
+        assert before
+        assert all(len(rows) == ROWS for rows in before.values())
+        assert_sound(database.path)
+        migrations.upgrade(database)
+        assert migrations.current(database) == migrations.head()
+        assert_kept(before, content(database.path))
+        assert_sound(database.path)
+
+    def test_step_by_step_nothing_is_lost_either(self, database: Database):
+        filled: set[str] = set()
+        for revision in REVISIONS:
+            before = content(database.path) if filled else {}
+            migrations.upgrade(database, revision)
+            assert_kept({name: rows for name, rows in before.items() if rows}, content(database.path))
+            if not filled:
+                fill(database)
+            filled = set(content(database.path))
+            assert_sound(database.path)
+
+    def test_a_second_time_it_changes_nothing(self, database: Database):
+        migrations.upgrade(database)
+        fill(database)
+        before = content(database.path)
+        migrations.upgrade(database)
+        assert content(database.path) == before
+
+    def test_rows_that_point_nowhere_are_told(self, database: Database):
+        migrations.upgrade(database)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("INSERT INTO counters (organization_id, name, value) VALUES (5, 'tickets', 1)")
+        with pytest.raises(RuntimeError, match="point nowhere"):
+            migrations.upgrade(database)
+
+
+class TestDowngrade:
+    def test_back_to_nothing_and_forth_again(self, database: Database):
+        migrations.upgrade(database)
+        fill(database)
+        downgrade(database, "base")
+        assert content(database.path) == {}
+        assert migrations.current(database) is None
+        migrations.upgrade(database)
+        assert set(content(database.path)) == set(Base.metadata.tables)
+        assert_sound(database.path)
+
+    @pytest.mark.parametrize("revision", REVISIONS[:-1])
+    def test_a_step_back_keeps_what_was_there_before_it(self, database: Database, revision: str):
+        migrations.upgrade(database, revision)
+        fill(database)
+        before = content(database.path)
+        migrations.upgrade(database)
+        downgrade(database, revision)
+        assert_kept(before, content(database.path))
+        assert_sound(database.path)
+
+
+class TestServe:
+    """It never serves a database it does not know, and says in one line what to do."""
+
+    def serve(self, var_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TICKETS_")}
+        return subprocess.run(
+            [sys.executable, "-m", "tickets", *(arguments or ("serve",))],
+            env={**environment, "TICKETS_VAR_DIR": str(var_dir)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def assert_refused(self, ended: subprocess.CompletedProcess[str]) -> str:
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith("Error: ")
+        assert ended.stderr.count("\n") == 1
+        return ended.stderr
+
+    def test_a_missing_database(self, tmp_path: Path):
+        assert "`flask tickets migrate`" in self.assert_refused(self.serve(tmp_path))
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_empty_one(self, tmp_path: Path):
+        (tmp_path / "tickets.db").touch()
+        assert "`flask tickets migrate`" in self.assert_refused(self.serve(tmp_path))
+
+    @pytest.mark.parametrize("revision", REVISIONS[:-1])
+    def test_an_older_one(self, tmp_path: Path, database: Database, revision: str):
+        migrations.upgrade(database, revision)
+        told = self.assert_refused(self.serve(tmp_path))
+        assert "`flask tickets migrate`" in told
+        assert revision in told
+        assert migrations.head() in told
+        assert migrations.current(database) == revision
+
+    def test_one_that_a_later_version_made(self, tmp_path: Path, database: Database):
+        migrations.upgrade(database)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        assert "9999" in self.assert_refused(self.serve(tmp_path))
+
+    def test_what_is_no_database(self, tmp_path: Path):
+        (tmp_path / "tickets.db").write_bytes(b"this is a text, not a database\n" * 100)
+        assert "Traceback" not in self.assert_refused(self.serve(tmp_path))
+
+    def test_a_folder(self, tmp_path: Path):
+        (tmp_path / "tickets.db").mkdir()
+        assert "Traceback" not in self.assert_refused(self.serve(tmp_path))
+
+    def test_the_command_it_names_is_all_it_takes(self, tmp_path: Path):
+        self.assert_refused(self.serve(tmp_path))
+        assert self.serve(tmp_path, "migrate").returncode == 0
+        running = ProcessService(tmp_path)
+        assert running.stop() == 0
