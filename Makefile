@@ -45,12 +45,13 @@ format: $(VENV)/dev ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev ## Compare with other frameworks; results go to bench/results
+bench: $(VENV)/bench ## Compare with other frameworks; results go to bench/results
 	@$(BIN)/python -m bench.run $(ARGS)
 
 lock: $(VENV)/dev ## Pin the dependencies anew, without addresses
 	@$(BIN)/uv pip compile $(LOCK) --group build pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile $(LOCK) -c requirements.txt --group build --group dev pyproject.toml -o requirements-dev.txt
+	@$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt --group build --group dev --group bench pyproject.toml -o requirements-bench.txt
 
 clean: ## Remove what a run makes, the database too
 	@rm -rf var
@@ -72,6 +73,11 @@ $(VENV)/run: requirements.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev: requirements-dev.txt $(VENV)/run
 	@echo "Installing pinned tools …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/bench: requirements-bench.txt $(VENV)/dev
+	@echo "Installing what the service is compared with …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
 	@touch $@
 
 var/browser: tests/browser/package-lock.json $(VENV)/dev

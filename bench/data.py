@@ -1,6 +1,7 @@
 """The data of every server: made once by the service's own command, and copied for each of them."""
 
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -99,7 +100,11 @@ def copy(name: str) -> Path:
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return Path(shutil.copyfile(_FILE, folder / "tickets.db"))
+    made = Path(shutil.copyfile(_FILE, folder / "tickets.db"))
+    # What is still on its way to the disk would make the first commits wait.
+    with made.open("rb") as file:
+        os.fsync(file)
+    return made
 
 
 def _facts(tx: Transaction) -> Facts:

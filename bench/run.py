@@ -98,8 +98,10 @@ def _take_turns(
     rounds: dict[tuple[str, str], list[tuple[Measured, float]]] = {pair: [] for pair in pairs}
     with Progress(console=chosen.console, transient=True) as progress:
         task = progress.add_task("Measuring", total=chosen.rounds * len(pairs))
-        for _ in range(chosen.rounds):
-            for row, name in pairs:
+        for turn in range(chosen.rounds):
+            # Each round begins with another pair, so that none always follows the same neighbour.
+            begin = turn * len(pairs) // chosen.rounds
+            for row, name in pairs[begin:] + pairs[:begin]:
                 progress.update(task, description=f"{kinds[row].title}: {TITLES[name]}")
                 plan = {"connections": CONNECTIONS, "seconds": chosen.seconds}
                 rounds[row, name].append(servers.load(running[name], kinds[row], **plan))

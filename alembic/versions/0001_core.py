@@ -26,8 +26,8 @@ def upgrade() -> None:
         sa.Column("updated_at", BIG, nullable=False),
         sa.Column("version", BIG, server_default="1", nullable=False),
         sa.Column("id", BIG, autoincrement=True, nullable=False),
-        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name="ck_organizations_name_length"),
-        sa.CheckConstraint("length(slug) BETWEEN 1 AND 63", name="ck_organizations_slug_length"),
+        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name=op.f("ck_organizations_name_length")),
+        sa.CheckConstraint("length(slug) BETWEEN 1 AND 63", name=op.f("ck_organizations_slug_length")),
         sa.PrimaryKeyConstraint("id", name="pk_organizations"),
         sqlite_autoincrement=True,
     )
@@ -56,8 +56,8 @@ def upgrade() -> None:
         sa.Column("updated_at", BIG, nullable=False),
         sa.Column("version", BIG, server_default="1", nullable=False),
         sa.Column("id", BIG, autoincrement=True, nullable=False),
-        sa.CheckConstraint("length(description) BETWEEN 0 AND 2000", name="ck_teams_description_length"),
-        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name="ck_teams_name_length"),
+        sa.CheckConstraint("length(description) BETWEEN 0 AND 2000", name=op.f("ck_teams_description_length")),
+        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name=op.f("ck_teams_name_length")),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name="fk_teams_organization_id", ondelete="CASCADE"
         ),
@@ -80,10 +80,10 @@ def upgrade() -> None:
         sa.Column("version", BIG, server_default="1", nullable=False),
         sa.Column("id", BIG, autoincrement=True, nullable=False),
         sa.CheckConstraint(
-            "role = 'admin' OR role = 'agent' OR role = 'user' OR role = 'platform'", name="ck_users_role"
+            "role = 'admin' OR role = 'agent' OR role = 'user' OR role = 'platform'", name=op.f("ck_users_role")
         ),
-        sa.CheckConstraint("length(email) BETWEEN 3 AND 254", name="ck_users_email_length"),
-        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name="ck_users_name_length"),
+        sa.CheckConstraint("length(email) BETWEEN 3 AND 254", name=op.f("ck_users_email_length")),
+        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name=op.f("ck_users_name_length")),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name="fk_users_organization_id", ondelete="CASCADE"
         ),
@@ -112,7 +112,7 @@ def upgrade() -> None:
         sa.Column("updated_at", BIG, nullable=False),
         sa.Column("version", BIG, server_default="1", nullable=False),
         sa.Column("id", BIG, autoincrement=True, nullable=False),
-        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name="ck_api_keys_name_length"),
+        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name=op.f("ck_api_keys_name_length")),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name="fk_api_keys_organization_id", ondelete="CASCADE"
         ),
@@ -137,8 +137,8 @@ def upgrade() -> None:
         sa.Column("updated_at", BIG, nullable=False),
         sa.Column("version", BIG, server_default="1", nullable=False),
         sa.Column("id", BIG, autoincrement=True, nullable=False),
-        sa.CheckConstraint("length(email) BETWEEN 3 AND 254", name="ck_contacts_email_length"),
-        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name="ck_contacts_name_length"),
+        sa.CheckConstraint("length(email) BETWEEN 3 AND 254", name=op.f("ck_contacts_email_length")),
+        sa.CheckConstraint("length(name) BETWEEN 1 AND 200", name=op.f("ck_contacts_name_length")),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name="fk_contacts_organization_id", ondelete="CASCADE"
         ),
@@ -191,19 +191,21 @@ def upgrade() -> None:
         sa.Column("id", BIG, autoincrement=True, nullable=False),
         sa.CheckConstraint(
             "priority = 'low' OR priority = 'medium' OR priority = 'high' OR priority = 'urgent'",
-            name="ck_tickets_priority",
+            name=op.f("ck_tickets_priority"),
         ),
-        sa.CheckConstraint("source = 'api' OR source = 'import' OR source = 'simulation'", name="ck_tickets_source"),
+        sa.CheckConstraint(
+            "source = 'api' OR source = 'import' OR source = 'simulation'", name=op.f("ck_tickets_source")
+        ),
         sa.CheckConstraint(
             "status = 'open' OR status = 'in_progress' OR status = 'pending'"
             " OR status = 'resolved' OR status = 'closed'",
-            name="ck_tickets_status",
+            name=op.f("ck_tickets_status"),
         ),
         sa.CheckConstraint(
-            "type = 'question' OR type = 'incident' OR type = 'problem' OR type = 'task'", name="ck_tickets_type"
+            "type = 'question' OR type = 'incident' OR type = 'problem' OR type = 'task'", name=op.f("ck_tickets_type")
         ),
-        sa.CheckConstraint("length(description) BETWEEN 0 AND 50000", name="ck_tickets_description_length"),
-        sa.CheckConstraint("length(subject) BETWEEN 1 AND 255", name="ck_tickets_subject_length"),
+        sa.CheckConstraint("length(description) BETWEEN 0 AND 50000", name=op.f("ck_tickets_description_length")),
+        sa.CheckConstraint("length(subject) BETWEEN 1 AND 255", name=op.f("ck_tickets_subject_length")),
         sa.ForeignKeyConstraint(["assignee_id"], ["users.id"], name="fk_tickets_assignee_id", ondelete="SET NULL"),
         sa.ForeignKeyConstraint(["contact_id"], ["contacts.id"], name="fk_tickets_contact_id"),
         sa.ForeignKeyConstraint(["created_by_id"], ["users.id"], name="fk_tickets_created_by_id", ondelete="SET NULL"),
@@ -247,9 +249,9 @@ def upgrade() -> None:
         sa.Column("updated_at", BIG, nullable=False),
         sa.Column("version", BIG, server_default="1", nullable=False),
         sa.Column("id", BIG, autoincrement=True, nullable=False),
-        sa.CheckConstraint("author_type = 'user' OR author_type = 'contact'", name="ck_comments_author_type"),
-        sa.CheckConstraint("visibility = 'public' OR visibility = 'internal'", name="ck_comments_visibility"),
-        sa.CheckConstraint("length(body) BETWEEN 1 AND 50000", name="ck_comments_body_length"),
+        sa.CheckConstraint("author_type = 'user' OR author_type = 'contact'", name=op.f("ck_comments_author_type")),
+        sa.CheckConstraint("visibility = 'public' OR visibility = 'internal'", name=op.f("ck_comments_visibility")),
+        sa.CheckConstraint("length(body) BETWEEN 1 AND 50000", name=op.f("ck_comments_body_length")),
         sa.ForeignKeyConstraint(["contact_id"], ["contacts.id"], name="fk_comments_contact_id", ondelete="SET NULL"),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name="fk_comments_organization_id", ondelete="CASCADE"

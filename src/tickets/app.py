@@ -12,11 +12,11 @@ from connexion.exceptions import ProblemException
 from connexion.lifecycle import ConnexionRequest, ConnexionResponse
 from connexion.middleware.exceptions import ExceptionMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
-from connexion.middleware.security import SecurityMiddleware
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from tickets import __version__, clock
+from tickets.contract.authentication import BareSecurityMiddleware
 from tickets.contract.document import Document
 from tickets.contract.operation import OperationMiddleware, Runtime
 from tickets.contract.resolver import TagResolver
@@ -71,7 +71,7 @@ def create_app(settings: Settings) -> App:
         middlewares=[
             ExceptionMiddleware,
             StrictRoutingMiddleware,
-            SecurityMiddleware,
+            BareSecurityMiddleware,
             partial(OperationMiddleware, document=document, runtime=runtime),
             LifespanMiddleware,
         ],

@@ -2,15 +2,15 @@
 
 import os
 import resource
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from factories import Client, Tenant
 from outcomes import assert_sound, assert_unavailable, at_once, rows
+
+from factories import Client, Tenant
 from service import ProcessService
 
 BODY = {"subject": "Disk", "description": "x" * 20_000}
@@ -21,12 +21,15 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 8 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("mounting needs root; test_a_write_that_fails… has a way that does not")
-    subprocess.run([mount, "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=True)
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root; the limit on the size of files below does not")
+    run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder))
     yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    run("umount", "-l", str(folder))
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, timeout=10)
 
 
 @pytest.fixture
@@ -91,13 +94,13 @@ def test_a_read_only_disk_is_a_503_until_it_can_be_written_again(disk: Path, sta
     service, tenant = start(disk)
     admin = tenant.client("admin")
     service.database.close()  # so that nobody has the disk open for writing
-    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    run("mount", "-o", "remount,ro", str(disk))
     for _ in range(3):
         assert_unavailable(post(admin, 1))
         ready = httpx.get(f"{service.origin}/health/ready")
         assert ready.status_code in (200, 503)
         assert httpx.get(f"{service.origin}/health").status_code == 200
-    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    run("mount", "-o", "remount,rw", str(disk))
     answer = post(admin, 1)
     assert answer.status_code == 201, answer.text
     assert admin.get("/tickets").status_code == 200

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from factories import Tenant
 from outcomes import assert_sound, rows
-from service import ProcessService, free_port, wait_for
 
+from factories import Tenant
+from service import ProcessService, free_port, wait_for
 from tickets import migrations
 from tickets.db import Database
 from tickets.settings import Settings

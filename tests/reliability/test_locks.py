@@ -12,10 +12,10 @@ from threading import Thread
 
 import httpx
 import pytest
-from factories import Client
 from outcomes import assert_sound, assert_unavailable, at_once, rows
 from sqlalchemy import text
 
+from factories import Client
 from tickets import migrations
 from tickets.db import LOCK_TIMEOUT, Database, Statement, Transaction
 from tickets.errors import ServiceUnavailable
@@ -218,7 +218,7 @@ class TestWriter:
         assert_sound(database.path)
 
     def test_the_lock_is_free_when_a_batch_has_failed(self, database: Database):
-        def failing(tx: Transaction) -> None:
+        def failing(_: Transaction) -> None:
             raise sqlite3.OperationalError("a fault of our own")
 
         assert isinstance(self.together(database, failing)[0], sqlite3.OperationalError)

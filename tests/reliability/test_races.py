@@ -8,14 +8,15 @@ from collections import Counter
 from threading import Event, Thread
 
 import pytest
-from factories import Client, Tenant
 from outcomes import assert_sound, at_once, rows
+
+from factories import Client, Tenant
 from service import ThreadService
 
 BODY = {"subject": "Once", "description": "It is on fire."}
 
 
-def test_50_posts_with_one_idempotency_key_make_one_ticket(tenant: Tenant, admin: Client, service: ThreadService):
+def test_50_posts_with_one_idempotency_key_make_one_ticket(admin: Client, service: ThreadService):
     clients = [Client(service.origin, admin.key) for _ in range(50)]
     answers = at_once(50, lambda n: clients[n].post("/tickets", json=BODY, headers={"idempotency-key": "the-one"}))
     statuses = Counter(answer.status_code for answer in answers)
@@ -38,9 +39,7 @@ def test_50_posts_with_one_idempotency_key_make_one_ticket(tenant: Tenant, admin
         client.close()
 
 
-def test_50_posts_with_a_key_each_make_50_tickets_numbered_without_gaps(
-    tenant: Tenant, admin: Client, service: ThreadService
-):
+def test_50_posts_with_a_key_each_make_50_tickets_numbered_without_gaps(admin: Client, service: ThreadService):
     clients = [Client(service.origin, admin.key) for _ in range(50)]
     answers = at_once(50, lambda n: clients[n].post("/tickets", json=BODY, headers={"idempotency-key": f"key-{n}"}))
     assert {answer.status_code for answer in answers} == {201}
@@ -81,7 +80,7 @@ def test_of_100_patches_without_a_version_all_count(tenant: Tenant, admin: Clien
         client.close()
 
 
-def test_of_20_contacts_with_one_address_one_is_made(tenant: Tenant, admin: Client, service: ThreadService):
+def test_of_20_contacts_with_one_address_one_is_made(admin: Client, service: ThreadService):
     clients = [Client(service.origin, admin.key) for _ in range(20)]
     answers = at_once(20, lambda n: clients[n].post("/contacts", json={"email": "a@example.com", "name": f"A {n}"}))
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
@@ -117,7 +116,17 @@ def test_the_command_line_writes_while_the_service_does(start):
     writer.start()
     try:
         ended = subprocess.run(
-            [sys.executable, "-m", "tickets", "seed-data", "--tickets", "12000", "--org", tenant.organization.slug, "--json"],
+            [
+                sys.executable,
+                "-m",
+                "tickets",
+                "seed-data",
+                "--tickets",
+                "12000",
+                "--org",
+                tenant.organization.slug,
+                "--json",
+            ],
             env=environment,
             capture_output=True,
             text=True,
@@ -133,5 +142,7 @@ def test_the_command_line_writes_while_the_service_does(start):
     assert len(made) > 10
     assert slowest < 5
     path = service.database.path
-    assert rows(path, "SELECT count(*), count(DISTINCT number), max(number) FROM tickets") == [(12_000 + len(made),) * 3]
+    assert rows(path, "SELECT count(*), count(DISTINCT number), max(number) FROM tickets") == [
+        (12_000 + len(made),) * 3
+    ]
     assert_sound(path)

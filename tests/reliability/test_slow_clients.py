@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 
 import pytest
+
 from factories import Tenant
 from service import ProcessService
 
@@ -80,9 +81,7 @@ def p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1]
 
 
-def test_500_stalled_clients_are_cut_off_and_others_hardly_notice(
-    process: ProcessService, key: str, record_property
-):
+def test_500_stalled_clients_are_cut_off_and_others_hardly_notice(process: ProcessService, key: str, record_property):
     latencies(process, key, 0.5)
     before = latencies(process, key, 1.5)
     with ExitStack() as stack:
@@ -152,7 +151,7 @@ def test_a_client_that_dribbles_is_cut_off_as_well(process: ProcessService, key:
     assert b"HTTP/1.1 408 " in got
 
 
-def test_a_connection_that_rests_between_requests_is_closed_in_time(process: ProcessService, key: str):
+def test_a_connection_that_rests_between_requests_is_closed_in_time(process: ProcessService):
     with socket.create_connection(("127.0.0.1", process.port), timeout=10) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
         began = time.monotonic()

@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from factories import Tenant
 from rawhttp import Connection
+
+from factories import Tenant
 from service import ThreadService
 from tickets.db import Database, Statement
 from tickets.models import Base
@@ -19,10 +20,7 @@ from tickets.models import Base
 def rows_stored(database: Database) -> dict[str, int]:
     """Count the rows of every table."""
     with database.read() as tx:
-        return {
-            name: tx.first(Statement(text(f"SELECT count(*) FROM {name}")))[0]
-            for name in Base.metadata.tables
-        }
+        return {name: tx.first(Statement(text(f"SELECT count(*) FROM {name}")))[0] for name in Base.metadata.tables}
 
 
 @pytest.fixture

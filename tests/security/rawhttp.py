@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -63,10 +64,8 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Send, also when the other end has stopped to listen: it may have answered before."""
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
 
     def finish(self) -> None:
         """Say that nothing more will be sent."""

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from factories import Client, Tenant
 from rawhttp import LEAKS, Connection, request
-from service import ProcessService, ThreadService
 
+from factories import Client, Tenant
+from service import ProcessService, ThreadService
 from tickets.settings import Settings, SettingsError
 
 HOME = "https://app.example"
@@ -170,7 +170,9 @@ class TestFailures:
             admin.get("/comments", headers={"x-request-id": "reading"}),
             admin.post("/tickets/1/comments", json={"body": "hello"}, headers={"x-request-id": "writing"}),
             admin.post(
-                "/comments", json={"ticket_id": 1, "body": "x"}, headers={"x-request-id": "once", "idempotency-key": "k"}
+                "/comments",
+                json={"ticket_id": 1, "body": "x"},
+                headers={"x-request-id": "once", "idempotency-key": "k"},
             ),
         ]
         for answer, request_id in zip(answers, ("reading", "writing", "once"), strict=True):

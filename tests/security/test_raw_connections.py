@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 
 import pytest
-from factories import Client, Tenant
 from rawhttp import Answer, Connection, chunked, request
-from service import ThreadService
 
+from factories import Client, Tenant
+from service import ThreadService
 from tickets.http.guard import SECURITY_HEADERS
 
 JSON = "content-type: application/json"
@@ -49,9 +49,7 @@ def test_a_content_type_means_the_same_in_any_letter_case(connection: Connection
     ids=["one", "a byte each", "two"],
 )
 def test_a_body_in_chunks_is_a_body(connection: Connection, key: str, chunks: tuple[bytes, ...]):
-    answer = answer_to(
-        connection, post(key, JSON, "transfer-encoding: chunked", body=chunked(*chunks), length=False)
-    )
+    answer = answer_to(connection, post(key, JSON, "transfer-encoding: chunked", body=chunked(*chunks), length=False))
     assert answer.status == 201
     assert answer.json()["description"] == "It is on fire."
     assert answer_to(connection, request("GET", answer.headers["location"], key)).status == 200
@@ -73,12 +71,21 @@ def test_a_request_may_come_in_pieces(connection: Connection, key: str, pause: i
 @pytest.mark.parametrize(
     "upgrade",
     [
-        ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"),
-        ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"),
+        (
+            "Connection: Upgrade, HTTP2-Settings",
+            "Upgrade: h2c",
+            "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+        ),
+        (
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+        ),
         ("Connection: upgrade", "Upgrade: anything/1.0"),
     ],
     ids=["h2c, as Java offers it", "websocket", "anything"],
-)  # fmt: skip
+)
 class TestUpgrades:
     """An offer of another protocol may be ignored (RFC 9110, 7.8); the request counts all the same."""
 
@@ -98,17 +105,16 @@ class TestUpgrades:
         assert connection.answer().status == 201
         assert answer_to(connection, request("GET", "/health")).status == 200
 
-    def test_a_get_is_answered_and_the_next_one_too(
-        self, connection: Connection, key: str, upgrade: tuple[str, ...]
-    ):
+    def test_a_get_is_answered_and_the_next_one_too(self, connection: Connection, key: str, upgrade: tuple[str, ...]):
         for _ in range(3):
             assert answer_to(connection, request("GET", "/api/v1/organization", key, *upgrade)).status == 200
 
-    def test_pipelined_requests_are_answered_in_order(
-        self, connection: Connection, key: str, upgrade: tuple[str, ...]
-    ):
+    def test_pipelined_requests_are_answered_in_order(self, connection: Connection, key: str, upgrade: tuple[str, ...]):
         connection.send(
-            post(key, JSON, *upgrade) + request("GET", "/health", *upgrade) + post(key, JSON) + request("GET", "/nothing")
+            post(key, JSON, *upgrade)
+            + request("GET", "/health", *upgrade)
+            + post(key, JSON)
+            + request("GET", "/nothing")
         )
         assert [connection.answer().status for _ in range(4)] == [201, 200, 201, 404]
 
@@ -182,9 +188,7 @@ def test_a_half_request_after_a_whole_one_harms_nobody(connection: Connection, k
 
 
 @pytest.mark.parametrize("size", [50_000, 300_000, 900_000])
-def test_a_body_nobody_read_does_not_disturb_the_next_request(
-    connection: Connection, key: str, size: int
-):
+def test_a_body_nobody_read_does_not_disturb_the_next_request(connection: Connection, key: str, size: int):
     """A refusal may leave before the body has arrived; the rest of it is no header."""
     data = request("POST", "/api/v1/tickets", "x-api-key: wrong", JSON, body=b" " * size)
     connection.send(data[:400])
@@ -211,9 +215,7 @@ def test_a_refused_request_leaves_the_connection_usable(connection: Connection, 
         assert answer_to(connection, request("GET", "/api/v1/organization", key)).status == 200
 
 
-def test_a_client_that_is_gone_leaves_no_trace(
-    service: ThreadService, key: str, stored: Callable[[], dict[str, int]]
-):
+def test_a_client_that_is_gone_leaves_no_trace(service: ThreadService, key: str, stored: Callable[[], dict[str, int]]):
     before = stored()
     for cut in (1, 60, -30, -1):
         with Connection(service.port) as connection:
@@ -406,7 +408,8 @@ class TestCursors:
         assert self.refused(user, "/tickets", cursor)
 
     @pytest.mark.parametrize(
-        "path", ["/tickets?status=open", "/tickets?sort=created_at", "/tickets?assigned_to=me", "/comments", "/contacts"]
+        "path",
+        ["/tickets?status=open", "/tickets?sort=created_at", "/tickets?assigned_to=me", "/comments", "/contacts"],
     )
     def test_another_filter_sort_or_list_cannot_use_it(self, admin: Client, cursor: str, path: str):
         assert self.refused(admin, path, cursor)

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-from factories import Tenant
 from rawhttp import Connection, chunked, request
+
+from factories import Tenant
 from service import ThreadService
 
 KEY = "x-api-key: {KEY}"
 JSON = "content-type: application/json"
+CHUNKED = "transfer-encoding: chunked"
+KEYS, CONTACTS = "/api/v1/api-keys", "/api/v1/contacts"
 TICKET = b'{"subject": "Printer", "description": "It is on fire."}'
 MEGABYTE = 1 << 20
 
@@ -95,7 +98,7 @@ BODIES = [
     Probe("-Infinity", custom(b"-Infinity"), *BAD),
     Probe("a leading zero", custom(b"007"), *BAD),
     Probe("a leading plus", custom(b"+5"), *BAD),
-    Probe("Arabic digits", custom("٥".encode()), *BAD),
+    Probe("Arabic digits", custom("\u0665".encode()), *BAD),
     Probe("hexadecimal", custom(b"0x10"), *BAD),
     Probe("a number with a gap", custom(b"1_0"), *BAD),
     Probe("nested 100,000 deep", post(b"[" * 100_000 + b"]" * 100_000), *BAD),
@@ -141,15 +144,27 @@ BODIES = [
     Probe("UTF-16", post(TICKET.decode().encode("utf-16")), *BAD),
     Probe("UTF-16 without a mark", post(TICKET.decode().encode("utf-16-le")), *BAD),
     Probe("UTF-32", post(TICKET.decode().encode("utf-32")), *BAD),
-    Probe("60,000 unknown custom fields, each wrong", ticket(custom_fields={f"{n}\n": {} for n in range(60_000)}), *BAD),
-    Probe("900 long names of custom fields, each wrong", ticket(custom_fields={"x" * 1_000 + f"{n}\n": 0 for n in range(900)}), *BAD),
-    Probe("a time that is none", post(b'{"name":"k","expires_at":"2026-02-30T00:00:00Z"}', target="/api/v1/api-keys"), *BAD),
-    Probe("a time after the last", post(b'{"name":"k","expires_at":"9999-12-31T23:59:59-23:59"}', target="/api/v1/api-keys"), *BAD),
-    Probe("a time before the first", post(b'{"name":"k","expires_at":"0001-01-01T00:00:00+23:59"}', target="/api/v1/api-keys"), *BAD),
-    Probe("a leap second", post(b'{"name":"k","expires_at":"2016-12-31T23:59:60Z"}', target="/api/v1/api-keys"), *BAD),
-    Probe("a time in Arabic digits", post('{"name":"k","expires_at":"٢٠٢٦-01-01T00:00:00Z"}'.encode(), target="/api/v1/api-keys"), *BAD),
-    Probe("an e-mail that is none", post(b'{"name":"c","email":"a b@example.com"}', target="/api/v1/contacts"), *BAD),
-    Probe("an e-mail with a line feed", post(rb'{"name":"c","email":"a@example.com\nbcc: b@c"}', target="/api/v1/contacts"), *BAD),
+    Probe(
+        "60,000 unknown custom fields, each wrong", ticket(custom_fields={f"{n}\n": {} for n in range(60_000)}), *BAD
+    ),
+    Probe(
+        "900 long names of custom fields, each wrong",
+        ticket(custom_fields={"x" * 1_000 + f"{n}\n": 0 for n in range(900)}),
+        *BAD,
+    ),
+    Probe("a time that is none", post(b'{"name":"k","expires_at":"2026-02-30T00:00:00Z"}', target=KEYS), *BAD),
+    Probe("a time after the last", post(b'{"name":"k","expires_at":"9999-12-31T23:59:59-23:59"}', target=KEYS), *BAD),
+    Probe("a time before the first", post(b'{"name":"k","expires_at":"0001-01-01T00:00:00+23:59"}', target=KEYS), *BAD),
+    Probe("a leap second", post(b'{"name":"k","expires_at":"2016-12-31T23:59:60Z"}', target=KEYS), *BAD),
+    Probe(
+        "a time in Arabic digits",
+        post('{"name":"k","expires_at":"\u0662\u0660\u0662\u0666-01-01T00:00:00Z"}'.encode(), target=KEYS),
+        *BAD,
+    ),
+    Probe("an e-mail that is none", post(b'{"name":"c","email":"a b@example.com"}', target=CONTACTS), *BAD),
+    Probe(
+        "an e-mail with a line feed", post(rb'{"name":"c","email":"a@example.com\nbcc: b@c"}', target=CONTACTS), *BAD
+    ),
     Probe("a subject of 256 characters", ticket(subject="x" * 256), *BAD),
     Probe("a subject of 900,000 characters", ticket(subject="x" * 900_000), *BAD),
     Probe("a subject of 900,000 spaces", ticket(subject=" " * 900_000), *BAD),
@@ -166,11 +181,11 @@ BODIES = [
     Probe("a body of 5 MB", post(b" " * 5 * MEGABYTE + TICKET), *LARGE, closes=True),
     Probe(
         "a body of 5 MB in chunks",
-        post(chunked(*[b" " * 65_000] * 80), JSON, "transfer-encoding: chunked", length=False),
+        post(chunked(*[b" " * 65_000] * 80), JSON, CHUNKED, length=False),
         *LARGE,
         closes=True,
     ),
-]  # fmt: skip
+]
 
 CONTENT_TYPES = [
     Probe("no content type", request("POST", "/api/v1/tickets", KEY, body=TICKET), *MEDIA),
@@ -262,25 +277,99 @@ PATHS = [
 QUERIES = [
     Probe(f"query {query[:60]}", get(f"/api/v1/tickets?{query}"), *BAD)
     for query in [
-        "limit=0", "limit=-1", "limit=201", "limit=1_0", "limit=%205", "limit=5%20", "limit=+5", "limit=%2B5",
-        "limit=007", "limit=1.0", "limit=1e1", "limit=0x1", "limit=%D9%A5", "limit=", "limit", "limit=5;sort=created_at",
-        f"limit={'9' * 5_000}", f"limit={2**31}", f"limit={2**64}", "limit=5&limit=5", "limit=5&limit=6", "limit=5&%6Cimit=5",
-        "limit[]=5", "limit%5B%24gt%5D=5", "limit=true", "limit=null", "LIMIT=5",
-        "unknown=1", "=1", "%00=1", "limit=5%00", "limit=5%0A", "limit=%0d%0aX-Evil:1", "status=%ff", "%ff=1",
-        "status=%ed%a0%80", "status=open%00", "status=OPEN", "status=", "status=open,closed", "status[]=open",
-        "status=%27%20OR%201=1--", "priority=%27;DROP%20TABLE%20tickets;--", "type=*", "type=%7B%22%24ne%22:1%7D",
-        "assigned_to=you", "assigned_to=0", "assigned_to=-1", "assigned_to=1%20OR%201", "assigned_to=me%27",
-        "assigned_to=" + "9" * 20, "contact_id=0", "contact_id=-1", f"contact_id={2**63}", "contact_id=" + "9" * 5_000,
-        "contact_id=1%20UNION%20SELECT%201", "contact_id=%27", "team_id=null", "team_id=1%3B--", "team_id=%D9%A5",
-        "sort=id", "sort=--created_at", "sort=created_at%20DESC", "sort=+created_at", "sort=(SELECT%201)",
-        "sort=created_at&sort=-created_at", "created_from=yesterday", "created_from=2026-01-01",
-        "created_from=2026-01-01T00:00:00", "created_from=2026-13-01T00:00:00Z", "created_from=2026-01-01T00:00:00+01:00",
-        "created_to=2026-01-01T24:00:01Z", "created_to=2026-01-01%2000:00:00Z", "updated_since=%27%20OR%20%27%27=%27",
-        "updated_since=9999-12-31T23:59:59-23:59", "updated_since=" + "9" * 3_000,
-        "&".join(["status=open"] * 21), "&".join(f"contact_id={n}" for n in range(1, 500)),
-        "&".join(f"x{n}=1" for n in range(1_000)), "&".join(["limit=1"] * 990),
-        "cursor=", "cursor=%20", "cursor=AAAA", "cursor=" + "A" * 1_024, "cursor=" + "A" * 1_025, "cursor=A", "cursor=../..",
-        "cursor=%00", "cursor=%F0%9F%98%80", "cursor=-1", "page=1", "search=%27", "expand=sla",
+        "limit=0",
+        "limit=-1",
+        "limit=201",
+        "limit=1_0",
+        "limit=%205",
+        "limit=5%20",
+        "limit=+5",
+        "limit=%2B5",
+        "limit=007",
+        "limit=1.0",
+        "limit=1e1",
+        "limit=0x1",
+        "limit=%D9%A5",
+        "limit=",
+        "limit",
+        "limit=5;sort=created_at",
+        f"limit={'9' * 5_000}",
+        f"limit={2**31}",
+        f"limit={2**64}",
+        "limit=5&limit=5",
+        "limit=5&limit=6",
+        "limit=5&%6Cimit=5",
+        "limit[]=5",
+        "limit%5B%24gt%5D=5",
+        "limit=true",
+        "limit=null",
+        "LIMIT=5",
+        "unknown=1",
+        "=1",
+        "%00=1",
+        "limit=5%00",
+        "limit=5%0A",
+        "limit=%0d%0aX-Evil:1",
+        "status=%ff",
+        "%ff=1",
+        "status=%ed%a0%80",
+        "status=open%00",
+        "status=OPEN",
+        "status=",
+        "status=open,closed",
+        "status[]=open",
+        "status=%27%20OR%201=1--",
+        "priority=%27;DROP%20TABLE%20tickets;--",
+        "type=*",
+        "type=%7B%22%24ne%22:1%7D",
+        "assigned_to=you",
+        "assigned_to=0",
+        "assigned_to=-1",
+        "assigned_to=1%20OR%201",
+        "assigned_to=me%27",
+        "assigned_to=" + "9" * 20,
+        "contact_id=0",
+        "contact_id=-1",
+        f"contact_id={2**63}",
+        "contact_id=" + "9" * 5_000,
+        "contact_id=1%20UNION%20SELECT%201",
+        "contact_id=%27",
+        "team_id=null",
+        "team_id=1%3B--",
+        "team_id=%D9%A5",
+        "sort=id",
+        "sort=--created_at",
+        "sort=created_at%20DESC",
+        "sort=+created_at",
+        "sort=(SELECT%201)",
+        "sort=created_at&sort=-created_at",
+        "created_from=yesterday",
+        "created_from=2026-01-01",
+        "created_from=2026-01-01T00:00:00",
+        "created_from=2026-13-01T00:00:00Z",
+        "created_from=2026-01-01T00:00:00+01:00",
+        "created_to=2026-01-01T24:00:01Z",
+        "created_to=2026-01-01%2000:00:00Z",
+        "updated_since=%27%20OR%20%27%27=%27",
+        "updated_since=9999-12-31T23:59:59-23:59",
+        "updated_since=" + "9" * 3_000,
+        "&".join(["status=open"] * 21),
+        "&".join(f"contact_id={n}" for n in range(1, 500)),
+        "&".join(f"x{n}=1" for n in range(1_000)),
+        "&".join(["limit=1"] * 990),
+        "cursor=",
+        "cursor=%20",
+        "cursor=AAAA",
+        "cursor=" + "A" * 1_024,
+        "cursor=" + "A" * 1_025,
+        "cursor=A",
+        "cursor=../..",
+        "cursor=%00",
+        "cursor=%F0%9F%98%80",
+        "cursor=-1",
+        "page=1",
+        "search=%27",
+        "expand=sla",
     ]
 ] + [
     Probe("an unknown parameter on a single record", get("/api/v1/tickets/1?fields=id"), *BAD),
@@ -292,7 +381,7 @@ QUERIES = [
     Probe("a 1 for a boolean", get("/api/v1/users?is_active=1"), *BAD),
     Probe("a TRUE for a boolean", get("/api/v1/users?is_active=TRUE"), *BAD),
     Probe("raw bytes in a query", get(b"/api/v1/contacts?external_id=\xff"), *BAD),
-]  # fmt: skip
+]
 
 HEADERS = [
     Probe("an empty idempotency key", post(TICKET, JSON, "idempotency-key:"), *BAD),
@@ -318,10 +407,20 @@ HEADERS = [
     Probe("Basic", request("GET", "/api/v1/tickets", "authorization: Basic dTpw"), 401, "unauthorized"),
     Probe("Bearer alone", request("GET", "/api/v1/tickets", "authorization: Bearer"), 401, "unauthorized"),
     Probe("a key without Bearer", request("GET", "/api/v1/tickets", "authorization: {KEY}"), 401, "unauthorized"),
-    Probe("no credentials on a POST of 900 KB",
-          request("POST", "/api/v1/tickets", JSON, body=b" " * 900_000), 401, "unauthorized"),
+    Probe(
+        "no credentials on a POST of 900 KB",
+        request("POST", "/api/v1/tickets", JSON, body=b" " * 900_000),
+        401,
+        "unauthorized",
+    ),
     Probe("a bad path wins over no credentials", request("GET", "/api/v1/tickets/%00"), *BAD),
-    Probe("1 MB in one header", get("/api/v1/tickets", "x-large: " + "x" * MEGABYTE), 431, "headers_too_large", closes=True),
+    Probe(
+        "1 MB in one header",
+        get("/api/v1/tickets", "x-large: " + "x" * MEGABYTE),
+        431,
+        "headers_too_large",
+        closes=True,
+    ),
     Probe(
         "1 MB in 10,000 headers",
         get("/api/v1/tickets", *[f"x-{n}: {'x' * 92}" for n in range(10_000)]),
@@ -329,10 +428,18 @@ HEADERS = [
         "headers_too_large",
         closes=True,
     ),
-    Probe("70 KB of headers", get("/api/v1/tickets", "x-large: " + "x" * 70_000), 431, "headers_too_large", closes=True),
+    Probe(
+        "70 KB of headers", get("/api/v1/tickets", "x-large: " + "x" * 70_000), 431, "headers_too_large", closes=True
+    ),
     Probe("70 KB of path", get("/" + "x" * 70_000), 431, "headers_too_large", closes=True),
-    Probe("the name of a header of 1 MB", get("/api/v1/tickets", "x" * MEGABYTE + ": 1"), 431, "headers_too_large", closes=True),
-]  # fmt: skip
+    Probe(
+        "the name of a header of 1 MB",
+        get("/api/v1/tickets", "x" * MEGABYTE + ": 1"),
+        431,
+        "headers_too_large",
+        closes=True,
+    ),
+]
 
 METHODS = [
     Probe("TRACE", get("/api/v1/tickets", method="TRACE"), 405, "method_not_allowed"),
@@ -342,11 +449,16 @@ METHODS = [
     Probe("DELETE on a list", get("/api/v1/tickets", method="DELETE"), 405, "method_not_allowed"),
     Probe("PROPFIND", get("/api/v1/tickets", method="PROPFIND"), 405, "method_not_allowed"),
     Probe("POST on a page", get("/docs", method="POST"), 405, "method_not_allowed"),
-    Probe("a method overridden", get("/api/v1/tickets", "x-http-method-override: GET", method="DELETE"), 405, "method_not_allowed"),
+    Probe(
+        "a method overridden",
+        get("/api/v1/tickets", "x-http-method-override: GET", method="DELETE"),
+        405,
+        "method_not_allowed",
+    ),
     Probe("an unknown method", get("/api/v1/tickets", method="BREW"), *BAD, closes=True),
     Probe("a method in lower case", get("/api/v1/tickets", method="get"), *BAD, closes=True),
     Probe("CONNECT", request("CONNECT", "127.0.0.1:443", KEY), *BAD, closes=True),
-]  # fmt: skip
+]
 
 FRAMING = [
     Probe("no HTTP at all", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64, *BAD, closes=True),
@@ -360,28 +472,49 @@ FRAMING = [
     Probe("an empty length", post(TICKET, JSON, "content-length:", length=False), *BAD, closes=True),
     Probe("a list of lengths", post(TICKET, JSON, "content-length: 55, 55", length=False), *BAD, closes=True),
     Probe("a length beyond 64 bits", post(TICKET, JSON, f"content-length: {2**64}", length=False), *BAD, closes=True),
-    Probe("a length of 5,000 digits", post(TICKET, JSON, "content-length: " + "9" * 5_000, length=False), *BAD, closes=True),
+    Probe(
+        "a length of 5,000 digits",
+        post(TICKET, JSON, "content-length: " + "9" * 5_000, length=False),
+        *BAD,
+        closes=True,
+    ),
     Probe("a huge length", post(TICKET, JSON, f"content-length: {2**62}", length=False), *LARGE, closes=True),
-    Probe("two lengths", post(TICKET, JSON, "content-length: 55", "content-length: 56", length=False), *BAD, closes=True),
+    Probe(
+        "two lengths", post(TICKET, JSON, "content-length: 55", "content-length: 56", length=False), *BAD, closes=True
+    ),
     Probe(
         "a length and chunks",
-        post(chunked(TICKET), JSON, "content-length: 55", "transfer-encoding: chunked", length=False),
+        post(chunked(TICKET), JSON, "content-length: 55", CHUNKED, length=False),
         *BAD,
         closes=True,
     ),
     Probe(
         "chunks and a length",
-        post(chunked(TICKET), JSON, "transfer-encoding: chunked", "content-length: 55", length=False),
+        post(chunked(TICKET), JSON, CHUNKED, "content-length: 55", length=False),
         *BAD,
         closes=True,
     ),
-    Probe("a transfer encoding nobody knows", post(TICKET, JSON, "transfer-encoding: xchunked", length=False), *BAD, closes=True),
-    Probe("chunked not as the last", post(TICKET, JSON, "transfer-encoding: chunked, gzip", length=False), *BAD, closes=True),
-    Probe("a chunk of no size", post(b"zz\r\n" + TICKET, JSON, "transfer-encoding: chunked", length=False), *BAD, closes=True),
-    Probe("a chunk of -1", post(b"-1\r\n" + TICKET, JSON, "transfer-encoding: chunked", length=False), *BAD, closes=True),
-    Probe("a chunk beyond 64 bits", post(b"f" * 17 + b"\r\n" + TICKET, JSON, "transfer-encoding: chunked", length=False), *BAD, closes=True),
-    Probe("a chunk longer than it says", post(b"2\r\n{}{}\r\n0\r\n\r\n", JSON, "transfer-encoding: chunked", length=False), *BAD, closes=True),
-    Probe("a body shorter than its length says", post(TICKET[:20], JSON, "content-length: 20"), *BAD),
+    Probe(
+        "a transfer encoding nobody knows",
+        post(TICKET, JSON, "transfer-encoding: xchunked", length=False),
+        *BAD,
+        closes=True,
+    ),
+    Probe(
+        "chunked not as the last",
+        post(TICKET, JSON, "transfer-encoding: chunked, gzip", length=False),
+        *BAD,
+        closes=True,
+    ),
+    Probe("a chunk of no size", post(b"zz\r\n" + TICKET, JSON, CHUNKED, length=False), *BAD, closes=True),
+    Probe("a chunk of -1", post(b"-1\r\n" + TICKET, JSON, CHUNKED, length=False), *BAD, closes=True),
+    Probe("a chunk beyond 64 bits", post(b"f" * 17 + b"\r\n" + TICKET, JSON, CHUNKED, length=False), *BAD, closes=True),
+    Probe(
+        "a chunk longer than it says", post(b"2\r\n{}{}\r\n0\r\n\r\n", JSON, CHUNKED, length=False), *BAD, closes=True
+    ),
+    Probe(
+        "a body longer than its length says", post(TICKET, JSON, "content-length: 20", length=False), *BAD, closes=True
+    ),
     Probe("a header without a colon", get("/api/v1/tickets", "x-nothing"), *BAD, closes=True),
     Probe("a header with a space in its name", get("/api/v1/tickets", "x nothing: 1"), *BAD, closes=True),
     Probe("a header without a name", get("/api/v1/tickets", ": 1"), *BAD, closes=True),
@@ -389,7 +522,7 @@ FRAMING = [
     Probe("NUL in a header", get("/api/v1/tickets", b"x-a: \0"), *BAD, closes=True),
     Probe("a bare CR in a header", get("/api/v1/tickets", b"x-a: 1\rx-b: 2"), *BAD, closes=True),
     Probe("garbage after a request", get("/api/v1/nothing") + b"garbage\r\n\r\n", *MISSING, closes=True),
-]  # fmt: skip
+]
 
 PROBES = [*BODIES, *CONTENT_TYPES, *PATHS, *QUERIES, *HEADERS, *METHODS, *FRAMING]
 

@@ -143,6 +143,7 @@ def list_api_keys(*, org: str | None, email: str | None, as_json: bool) -> None:
         table(
             ("ID", "PREFIX", "NAME", "USER", "ORGANIZATION", "SCOPES", "RATE LIMIT", "LAST USED", "STATE"),
             [_cells(row, clock.now()) for row in rows],
+            names=2,
         )
 
 

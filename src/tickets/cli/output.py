@@ -34,15 +34,24 @@ def show(data: Mapping[str, Any], *lines: str, as_json: bool) -> None:
         click.echo(line)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table, as wide as its content when nobody looks at it."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, names: int) -> None:
+    """Print a table, as wide as its content when nobody looks at it.
+
+    Args:
+        columns: their headings.
+        rows: their cells.
+        names: how many of the first columns name a row.
+    """
     console = Console(highlight=False)
     if not console.is_terminal:
         # A file or a pipe has no width; folding cells at 80 columns would break what reads them.
         console = Console(highlight=False, width=1_000)
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column)
+    rows = list(rows)
+    for place, column in enumerate(columns):
+        # What names a row stays whole on a narrow terminal; the rest is folded, not cut.
+        whole = max(len(row[place]) for row in [columns, *rows]) if place < names else None
+        drawn.add_column(column, overflow="fold", min_width=whole)
     for row in rows:
         # Text, since a name like "[red]" is no markup.
         drawn.add_row(*map(Text, row))

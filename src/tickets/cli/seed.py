@@ -155,14 +155,15 @@ def _fill(
 def _store(tx: Transaction, organization_id: int, drafts: list[content.Draft]) -> int:
     last = organizations.count_up(tx, organization_id, "tickets", step=len(drafts))
     first = last - len(drafts) + 1
-    rows = [{**draft.ticket, "number": number} for number, draft in enumerate(drafts, first)]
-    tx.many(_ADD_TICKET, rows)
+    for number, draft in enumerate(drafts, first):
+        draft.ticket["number"] = number
+    tx.many(_ADD_TICKET, [draft.ticket for draft in drafts])
     numbered = tx.all(_NUMBERED, of=organization_id, first=first, last=last)
-    said = [
-        {**comment, "ticket_id": row.id}
-        for row, draft in zip(numbered, drafts, strict=True)
-        for comment in draft.comments
-    ]
+    said = []
+    for row, draft in zip(numbered, drafts, strict=True):
+        for comment in draft.comments:
+            comment["ticket_id"] = row.id
+            said.append(comment)
     tx.many(_ADD_COMMENT, said)
     return len(said)
 

@@ -136,7 +136,7 @@ class Listing:
             there = tuple_(bindparam("key", type_=column.type), bindparam("id", type_=self._id.type))
             query = query.where(here < there if descending else here > there)
         order = (column.desc(), self._id.desc()) if descending else (column.asc(), self._id.asc())
-        return Statement(query.order_by(*order).limit(bindparam("limit")))
+        return Statement(query.order_by(*order).limit(bindparam("limit")), raw_json=True)
 
 
 def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -1,12 +1,13 @@
 """The HTTP server: uvicorn, with bounds on what it lets a client do before the application sees anything."""
 
 import asyncio
+import gc
 import logging
 from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tickets import ids
 from tickets.errors import HeadersTooLarge, InvalidRequest, Problem, RequestTimeout, ServiceUnavailable
@@ -17,6 +18,57 @@ from tickets.settings import Settings
 
 MAX_HEADERS = 65_536
 """Most bytes of request line and headers."""
+
+
+class _OneWrite(RequestResponseCycle):
+    """Sends an answer that is there as a whole in one piece.
+
+    uvicorn writes headers and body in two system calls, and looks at each byte of each header.
+    """
+
+    _held: Any = None
+
+    async def send(self, message: Any) -> None:
+        """Hold the headers until the body tells whether it is whole."""
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._held = message
+            return
+        held, self._held = self._held, None
+        if held is None:
+            await super().send(message)
+        elif self._is_plain(held, message):
+            self._send_whole(held, message.get("body", b""))
+        else:
+            await super().send(held)
+            await super().send(message)
+
+    def _is_plain(self, start: Any, body: Any) -> bool:
+        return (
+            self.scope["method"] != "HEAD"
+            and not body.get("more_body", False)
+            and not self.disconnected
+            and not self.flow.write_paused
+            and start["status"] not in (204, 304)
+            and (b"content-length", b"%d" % len(body.get("body", b""))) in start["headers"]
+            and all(name != b"connection" for name, _ in start["headers"])
+        )
+
+    def _send_whole(self, start: Any, body: bytes) -> None:
+        headers = [*self.default_headers, *start["headers"]]
+        lines = [STATUS_LINE[start["status"]], *(b"%b: %b\r\n" % header for header in headers)]
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise RuntimeError("a header contains a line break")
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.transport.write(b"%b\r\n%b" % (head, body))
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -101,6 +153,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.data_received(b"\r\n".join([*lines, b"", rest]))
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = _OneWrite  # uvicorn has no other way to name the class of its cycles
+        super()._start_asgi_task(cycle, app)
+
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
@@ -175,4 +231,7 @@ def serve(app: App, settings: Settings, *, host: str, port: int) -> None:
     """
     # Its lines about starting and stopping; each request has one of ours.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Contract, plans and statements stay for good: the collector need not look at them again and again.
+    gc.collect()
+    gc.freeze()
     uvicorn.Server(configuration(app, settings, host=host, port=port)).run()
