@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -295,4 +296,7 @@ class TestServe:
         self.assert_refused(self.serve(tmp_path))
         assert self.serve(tmp_path, "migrate").returncode == 0
         running = ProcessService(tmp_path)
+        told = time.monotonic()
         assert running.stop() == 0
+        assert time.monotonic() - told < 5
+        assert running.log.read_text() == ""

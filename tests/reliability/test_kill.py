@@ -215,10 +215,3 @@ def test_sigterm_finishes_what_is_in_flight_and_exits_0_within_10_seconds(proces
     assert "in flight" in stored
     assert_sound(process.database.path)
     assert "Traceback" not in process.log.read_text()
-
-
-def test_an_idle_service_ends_at_once(process: ProcessService):
-    told = time.monotonic()
-    assert process.stop() == 0
-    assert time.monotonic() - told < 3
-    assert "Traceback" not in process.log.read_text()

@@ -32,13 +32,6 @@ connection.execute("BEGIN IMMEDIATE")
 print("held", flush=True)
 sys.stdin.read()
 """,
-    "SQLite's lock, exclusively": """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN EXCLUSIVE")
-print("held", flush=True)
-sys.stdin.read()
-""",
     "the gate": """
 import fcntl, sys
 gate = open(sys.argv[1] + ".gate", "ab")

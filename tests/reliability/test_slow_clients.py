@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
@@ -57,23 +58,26 @@ def all_of(connection: socket.socket) -> bytes:
     return data
 
 
-def latencies(process: ProcessService, key: str, seconds: float) -> list[float]:
-    """Read and write as one client does, one request after the other."""
-    connection = HTTPConnection("127.0.0.1", process.port, timeout=10)
-    headers = {"x-api-key": key, "content-type": "application/json"}
+def latencies(services: list[ProcessService], keys: list[str], seconds: float) -> list[list[float]]:
+    """Read and write as one client does, one request after the other, at each service in turn."""
+    connections = [HTTPConnection("127.0.0.1", service.port, timeout=10) for service in services]
     ticket = b'{"subject": "Another", "description": ""}'
-    found = []
+    found: list[list[float]] = [[] for _ in services]
     until = time.perf_counter() + seconds
-    while (began := time.perf_counter()) < until:
-        if len(found) % 5:
-            connection.request("GET", "/api/v1/tickets?limit=10", headers=headers)
-        else:
-            connection.request("POST", "/api/v1/tickets", ticket, headers)
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status in (200, 201)
-        found.append(time.perf_counter() - began)
-    connection.close()
+    while time.perf_counter() < until:
+        for connection, key, took in zip(connections, keys, found, strict=True):
+            headers = {"x-api-key": key, "content-type": "application/json"}
+            began = time.perf_counter()
+            if len(took) % 5:
+                connection.request("GET", "/api/v1/tickets?limit=10", headers=headers)
+            else:
+                connection.request("POST", "/api/v1/tickets", ticket, headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status in (200, 201)
+            took.append(time.perf_counter() - began)
+    for connection in connections:
+        connection.close()
     return found
 
 
@@ -81,37 +85,41 @@ def p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1]
 
 
-def test_500_stalled_clients_are_cut_off_and_others_hardly_notice(process: ProcessService, key: str, record_property):
-    latencies(process, key, 0.5)
-    before = latencies(process, key, 1.5)
+def test_500_stalled_clients_are_cut_off_and_others_hardly_notice(
+    process: ProcessService, key: str, tmp_path: Path, record_property
+):
+    """A second service, which nobody stalls, tells what else the machine does in the meantime."""
     with ExitStack() as stack:
+        control = ProcessService(tmp_path)
+        stack.callback(control.stop)
+        tenant = Tenant(control.database, control.origin)
+        services, keys = [process, control], [key, tenant.key(tenant.user("admin"))]
+        latencies(services, keys, 0.5)
+        before, _ = latencies(services, keys, 1.5)
         stalled = [
             stack.enter_context(socket.create_connection(("127.0.0.1", process.port), timeout=10))
             for _ in range(STALLED)
         ]
         whole = head(key, 1_000)
+        began = time.perf_counter()
         for number, connection in enumerate(stalled):
             connection.sendall(whole[:60] if number % 2 else whole + b'{"subject": "')
-        began = time.perf_counter()
-        during = latencies(process, key, TIMEOUT - 0.3)
-        waiting = selectors.DefaultSelector()
-        stack.callback(waiting.close)
-        for connection in stalled:
-            waiting.register(connection, selectors.EVENT_READ)
-        assert not waiting.select(0), "cut off before its time"
-        during += latencies(process, key, 1.5)
+        during, beside = latencies(services, keys, TIMEOUT + 2)
+        with selectors.DefaultSelector() as waiting:
+            for connection in stalled:
+                waiting.register(connection, selectors.EVENT_READ)
+            assert len(waiting.select(0)) == STALLED
         assert time.perf_counter() - began < TIMEOUT + 4
-        assert len(waiting.select(0)) == STALLED
         for connection in stalled:
             answer = all_of(connection)
             assert answer.startswith(b"HTTP/1.1 408 ")
             assert b"content-type: application/problem+json" in answer
             assert b'"code":"request_timeout"' in answer
             assert b"connection: close" in answer
-    record_property("p95 before, ms", round(p95(before) * 1000, 2))
-    record_property("p95 during, ms", round(p95(during) * 1000, 2))
-    print(f"p95 before {p95(before) * 1000:.2f} ms ({len(before)}), during {p95(during) * 1000:.2f} ms ({len(during)})")  # noqa: T201
-    assert p95(during) <= 2 * p95(before) + SLACK
+    for name, values in (("before", before), ("during", during), ("beside", beside)):
+        record_property(f"p95 {name}, ms", round(p95(values) * 1000, 2))
+        print(f"p95 {name}: {p95(values) * 1000:.2f} ms of {len(values)}")  # noqa: T201 - shown with -rP
+    assert p95(during) <= 2 * max(p95(before), p95(beside)) + SLACK
 
 
 @pytest.mark.parametrize("where", ["request line", "headers", "body", "chunks", "between", "silence", "blank lines"])
