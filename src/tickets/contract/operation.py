@@ -7,6 +7,7 @@ transaction, and finishes the answer.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import flask
@@ -64,6 +65,7 @@ class Plan:
         self._runtime = runtime
         parameters = operation.parameters
         self._query = Parameters([p for p in parameters if p["in"] == "query"], "query")
+        self._read_query = lru_cache(maxsize=256)(lambda query: self._query.read(parse_query(query)))
         headers = [p for p in parameters if p["in"] == "header"]
         self._headers = Parameters(headers, "header")
         self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
@@ -160,7 +162,7 @@ class Plan:
         arguments = dict(self._query.defaults)
         query = scope["query_string"]
         if query:
-            arguments.update(self._query.read(parse_query(query)))
+            arguments.update(self._read_query(query))
         for name, value in scope["path_params"].items():
             if value > MAX_ID:
                 raise NotFound(f"There is nothing with the id {value}.")
