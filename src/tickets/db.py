@@ -77,10 +77,13 @@ class _Compiled:
         compiled: Any = clause.compile(dialect=dialect)  # type: ignore[attr-defined]  # every Executable we pass is a ClauseElement
         self.dialect = dialect
         self.sql = str(compiled)
-        self.binds = tuple(
-            (name, compiled.params[name], compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
-            for name in compiled.positiontup
-        )
+        # What the statement itself says, and what a value of a type goes through on its way.
+        self._constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
+        self._writers = [
+            (name, writer)
+            for bind, name in compiled.bind_names.items()
+            if (writer := bind.type.dialect_impl(dialect).bind_processor(dialect))
+        ]
         columns = list(getattr(clause, "exported_columns", ()))
         self.row: Callable[[Any], Any] = tuple
         if columns:
@@ -94,11 +97,13 @@ class _Compiled:
             self.row = _reading(make, readers) if readers else make
         self.table = clause.table if isinstance(clause, UpdateBase) else None
 
-    def arguments(self, values: dict[str, Any]) -> list[Any]:
-        return [
-            (process(values.get(name, default)) if process else values.get(name, default))
-            for name, default, process in self.binds
-        ]
+    def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        if not self._writers and not self._constants:
+            return values
+        bound = {**self._constants, **values}
+        for name, writer in self._writers:
+            bound[name] = writer(bound[name])
+        return bound
 
 
 def _reader(kind: Any, dialect: Dialect, *, raw_json: bool) -> Callable[[Any], Any] | None:
@@ -431,6 +436,7 @@ def _engine(settings: Settings) -> Engine:
     engine = create_engine(
         settings.database_url,
         poolclass=NullPool,
+        paramstyle="named",  # the driver takes the values by name, as they come
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
         connect_args={"check_same_thread": False, "cached_statements": 512},

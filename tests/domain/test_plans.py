@@ -1,5 +1,6 @@
 """An index serves each list, with each of its filters, in each of its orders, from its start and in its midst."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def explain(database: Database) -> Iterator[Any]:
         sort = f"-{question.sort}" if descending else question.sort
         statement = ALL[question.name]._statement(question.shape, sort, positioned=positioned, backwards=False)
         compiled = statement.compiled(database.engine.dialect)
-        rows = driver.execute(f"EXPLAIN QUERY PLAN {compiled.sql}", [1] * len(compiled.binds)).fetchall()
+        rows = driver.execute(f"EXPLAIN QUERY PLAN {compiled.sql}", defaultdict(int)).fetchall()
         return [row[3] for row in rows]
 
     yield ask

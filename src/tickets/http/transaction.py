@@ -1,13 +1,12 @@
 """Who opens and commits transactions for requests: reads inline, writes many to a commit.
 
 SQLite answers in microseconds, and each hop to another thread costs more than the statement (decisions/0002).
-So statements run on the event loop. A commit waits for the disk: unless the disk is fast it runs in a thread
-of its own, and all writes that arrive meanwhile share the next one, each behind its own savepoint. An answer
-leaves only after the commit that holds it.
+So statements run on the event loop. A commit waits for the disk: it runs in a thread of its own, and all
+writes that arrive meanwhile share the next one, each behind its own savepoint. An answer leaves only after
+the commit that holds it.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +22,6 @@ log = structlog.get_logger("tickets")
 
 MAX_BATCH = 64
 """Most writes to one commit: what runs inline between two looks of the event loop at its sockets."""
-
-INLINE_COMMIT = 0.001
-"""Seconds: where the disk is faster than this, waiting for it costs less than handing the wait to a thread."""
 
 Work = Callable[[Transaction], Any]
 
@@ -80,7 +76,6 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._waiting: deque[tuple[Work, asyncio.Future[Any], bool]] = deque()
         self._running: asyncio.Task[None] | None = None
-        self._commit_takes = INLINE_COMMIT
 
     async def run(self, work: Work, *, long: bool = False) -> Any:
         """Run work in a transaction and return its result once it is on disk.
@@ -151,10 +146,7 @@ class Writer:
         outcomes: list[tuple[asyncio.Future[Any], Any, bool]] = []
         try:
             self._perform(transaction, outcomes)
-            if self._commit_takes < INLINE_COMMIT:
-                self._commit()
-            else:
-                await loop.run_in_executor(self._thread, self._commit)
+            await loop.run_in_executor(self._thread, self._connection.commit)
         except Exception as error:  # noqa: BLE001 - it is everybody's who waits for this commit
             outcomes = [(future, error, True) for future, _, _ in outcomes]
         finally:
@@ -162,13 +154,6 @@ class Writer:
             self._database.end_write()
         for future, result, failed in outcomes:
             _settle(future, result, failed=failed)
-
-    def _commit(self) -> None:
-        started = time.perf_counter()
-        self._connection.commit()
-        took = time.perf_counter() - started
-        # One slow commit counts at once, a fast one slowly: the loop stalls once, not each time.
-        self._commit_takes = max(took, 0.9 * self._commit_takes + 0.1 * took)
 
     def _perform(self, transaction: Transaction, outcomes: list[tuple[asyncio.Future[Any], Any, bool]]) -> None:
         """Run what waits, in its order, up to the next long piece."""
