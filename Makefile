@@ -31,7 +31,7 @@ check: $(VENV)/dev var/contract-lint ## Lint code and contract, check types, flo
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/openapi-spec-validator --errors all openapi.yaml
+	@$(BIN)/openapi-spec-validator --subschema-errors all openapi.yaml
 	@cd tools/contract-lint && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent lint
 	@$(BIN)/datamodel-codegen --check
 
