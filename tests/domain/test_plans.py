@@ -15,7 +15,7 @@ ALL = {name: listing for name, listing in vars(listings).items() if isinstance(l
 ALWAYS = {
     "ORGANIZATIONS": (),
     "TEAM_MEMBERS": ("team_id",),
-    "COMMENTS_TO_CONTACT": ("organization_id", "contact_id"),
+    "COMMENTS_TO_CONTACT": ("organization_id", "own_contact_id"),
 }
 # A filter that several values are given for in one request.
 REPEATABLE = {"role", "status", "priority", "type", "assignee_id", "contact_id", "team_id", "ticket_id", "user_id"}

@@ -69,6 +69,6 @@ def create_ticket_comment(*, ticket_id: int, body: wire.TicketCommentCreate) -> 
 
 def _list(call: Call, ticket_id: list[int] | None, visibility: str | None, **order: Any) -> wire.CommentList:
     listing = COMMENTS if call.caller.is_staff else COMMENTS_TO_CONTACT
-    filters = where(**access.comment_scope(call.tx, call.caller), ticket_id=ticket_id, visibility=visibility)
+    filters = where(**access.scope(call.tx, call.caller), ticket_id=ticket_id, visibility=visibility)
     page: wire.CommentList = call.page(listing, show, where=filters, **order)
     return page

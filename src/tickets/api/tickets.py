@@ -27,7 +27,7 @@ def list_tickets(
     """List the tickets the caller may see."""
     call = current()
     filters = where(
-        **access.ticket_scope(call.tx, call.caller),
+        **access.scope(call.tx, call.caller),
         status=status,
         priority=priority,
         type=type,

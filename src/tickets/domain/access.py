@@ -110,22 +110,13 @@ def ticket(tx: Transaction, caller: Principal, ticket_id: int) -> Row:
     return found
 
 
-def ticket_scope(tx: Transaction, caller: Principal) -> dict[str, Any]:
-    """Return the filters of TICKETS that leave what the caller may see."""
-    scope: dict[str, Any] = {"organization_id": caller.organization_id}
+def scope(tx: Transaction, caller: Principal) -> dict[str, Any]:
+    """Return the filters that leave what the caller may see of tickets, or of what belongs to tickets."""
+    filters: dict[str, Any] = {"organization_id": caller.organization_id}
     if not caller.is_staff:
         own = own_contact(tx, caller)
-        scope["own_contact_id"] = [] if own is None else [own.id]
-    return scope
-
-
-def comment_scope(tx: Transaction, caller: Principal) -> dict[str, Any]:
-    """Return the filters of COMMENTS, or for a user of COMMENTS_TO_CONTACT, that leave what they may see."""
-    scope: dict[str, Any] = {"organization_id": caller.organization_id}
-    if not caller.is_staff:
-        own = own_contact(tx, caller)
-        scope["contact_id"] = [] if own is None else [own.id]
-    return scope
+        filters["own_contact_id"] = [] if own is None else [own.id]
+    return filters
 
 
 def assignees(caller: Principal, assigned_to: list[str] | None) -> list[int | None] | None:

@@ -91,7 +91,7 @@ COMMENTS = Listing(select(*_comment), _comment.id, filters=_comment_filters, sor
 COMMENTS_TO_CONTACT = Listing(
     select(*_comment).join(Ticket, Ticket.id == _comment.ticket_id).where(_comment.visibility == "public"),
     _comment.id,
-    filters={**_comment_filters, "contact_id": Filter(_ticket.contact_id, selective=True)},
+    filters={**_comment_filters, "own_contact_id": Filter(_ticket.contact_id, selective=True)},
     sorts=_sorts(Comment),
 )
 
