@@ -1,5 +1,6 @@
 """Settings from the environment, checked once at start."""
 
+import contextlib
 import os
 import re
 import secrets
@@ -139,7 +140,8 @@ class Settings:
             try:
                 values[spec.name] = spec.metadata["parse"](text)
             except ValueError as error:
-                raise SettingsError(f"{name}={text!r} cannot be used: {error}.") from None
+                shown = name if spec.name == "database_url" else f"{name}={text!r}"  # it may hold a password
+                raise SettingsError(f"{shown} cannot be used: {error}.") from None
         return cls(**values)
 
     def signing_key(self) -> bytes:
@@ -147,10 +149,17 @@ class Settings:
         if self.secret_key:
             return self.secret_key.encode()
         file = self.var_dir / "secret.key"
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return file.read_bytes()
-        with os.fdopen(descriptor, "w") as new:
-            new.write(secrets.token_urlsafe(48))
-        return file.read_bytes()
+        if not file.exists():
+            # Whole or not at all: a key that was cut off would be one that anybody can guess.
+            draft = file.with_name(f"secret.key.{secrets.token_hex(4)}")
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+                new.write(secrets.token_urlsafe(48))
+                new.flush()
+                os.fsync(new.fileno())
+            with contextlib.suppress(FileExistsError):  # another process was first, and its key counts
+                os.link(draft, file)
+            draft.unlink()
+        key = file.read_bytes()
+        if len(key) < MIN_SECRET:
+            raise SettingsError(f"{file.name} is damaged: put the old key back, or delete the file for a new one.")
+        return key

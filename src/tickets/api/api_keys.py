@@ -44,5 +44,6 @@ def delete_api_key(*, api_key_id: int) -> None:
     """Revoke a key, at once."""
     call = current()
     api_key = access.api_key(call.tx, call.caller, api_key_id)
+    access.managed_user(call.tx, call.caller, api_key.user_id)
     call.expect(api_key)
     api_keys.revoke(call.tx, api_key)

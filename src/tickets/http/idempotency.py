@@ -9,7 +9,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 import msgspec
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy import bindparam, delete, insert, select
 
 from tickets import clock
@@ -30,6 +30,9 @@ _FIND = Statement(
     )
 )
 _STORE = Statement(insert(Record).values({column.name: bindparam(column.name) for column in Record.__table__.c}))
+_FORGET = Statement(
+    delete(Record).where(Record.organization_id == bindparam("organization_id"), Record.scope == bindparam("scope"))
+)
 _PURGE = Statement(
     delete(Record).where(
         Record.scope.in_(
@@ -113,8 +116,17 @@ class Idempotency:
         ]
         body = found.body
         if body.startswith(_SEAL):
-            body = self._sealed.decrypt(body.removeprefix(_SEAL))
+            body = self._unsealed(body.removeprefix(_SEAL))
         return Response(found.status, headers, body)
+
+    def _unsealed(self, body: bytes) -> bytes:
+        try:
+            return self._sealed.decrypt(body)
+        except InvalidToken:
+            raise IdempotencyKeyReused(
+                "The first answer can no longer be shown: the service's secret key was changed since. Look whether "
+                "what you asked for is there, and use a new Idempotency-Key."
+            ) from None
 
     def store(self, tx: Transaction, this: Attempt, response: Response, *, secret: bool) -> None:
         """Keep an answer for 24 hours, in the transaction of its effect; drops a few that are older.
@@ -127,6 +139,7 @@ class Idempotency:
         """
         moment = clock.now()
         tx.run(_PURGE, now=moment)
+        tx.run(_FORGET, organization_id=this.organization_id, scope=this.scope)  # one that is too old to count
         headers = dict(response.headers)
         tx.run(
             _STORE,

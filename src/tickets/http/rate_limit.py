@@ -12,7 +12,7 @@ from limits import RateLimitItem, parse
 from limits.storage import Storage
 
 from tickets.domain.access import Principal
-from tickets.errors import InternalError, Problem, RateLimited
+from tickets.errors import Problem, RateLimited
 from tickets.http.exchange import Exchange
 from tickets.settings import Settings
 
@@ -51,7 +51,7 @@ class RateLimiter:
         Returns:
             What to answer: the failure, or that the address has used up its window.
         """
-        if exchange.rate_headers is None and not isinstance(problem, InternalError):
+        if exchange.rate_headers is None and problem.status < _SERVER_FAULT:
             try:
                 self.count_anonymous(exchange)
             except RateLimited as limited:
@@ -128,6 +128,7 @@ class _Windows(Storage):
 
 
 _FIRST_SWEEP = 10_000
+_SERVER_FAULT = 500
 
 
 @lru_cache(maxsize=1024)

@@ -87,10 +87,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = False
         self._offers_upgrade = False
+        self._is_beyond = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the clock for the first request."""
         super().connection_made(transport)
+        self._is_beyond = len(self.connections) > self.max_connections
         self._header_timer = self.loop.call_later(self.header_timeout, self._headers_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -122,6 +124,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_headers = True
         self._header_bytes = 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field; a field behind a chunked body (a trailer) says nothing here, least of all who asks."""
+        if self._in_headers:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The application takes over."""
         self._offers_upgrade = self.parser.should_upgrade() and any(name == b"upgrade" for name, _ in self.headers)
@@ -130,7 +137,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEADERS:
             self._refuse(_too_large())
             raise ValueError("headers too large")  # ends the parser
-        if len(self.connections) > self.max_connections:
+        if self._is_beyond:
             self._refuse(ServiceUnavailable("Too many connections are open. Try again in a moment."))
             raise ValueError("too many connections")  # ends the parser
         self._in_headers = False

@@ -120,6 +120,9 @@ class Writer:
             self._running = None
 
     async def _run_alone(self, work: Work, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            return
+
         def whole() -> Any:
             with self._database.write() as transaction:
                 return work(transaction)
@@ -159,6 +162,8 @@ class Writer:
         """Run what waits, in its order, up to the next long piece."""
         while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH:
             work, future, _ = self._waiting.popleft()
+            if future.cancelled():
+                continue  # whoever asked was told that it was not done
             outcomes.append((future, *_attempt(transaction, work)))
             if not transaction.is_open:
                 raise ServiceUnavailable("The disk failed in the middle of a write. Try again in a moment.")
