@@ -214,49 +214,61 @@ class Transaction:
 class _Gate:
     """Lets writers in one by one, in this process and in all others that use the same database.
 
-    SQLite's own lock is not fair: a writer in a tight loop starves the rest (decisions/0002).
+    SQLite's own lock is not fair: a writer in a tight loop starves the rest (decisions/0002). Nor is a file
+    lock that is asked for again and again. So there is a turnstile before the gate: who waits at the gate
+    stands in it, and who has just left the gate finds it taken.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._paths = (path.with_name(path.name + ".next"), path)
         self._inside = threading.Lock()
-        self._file: Any = None
+        self._files: list[Any] = []
 
     def enter(self, *, wait: float) -> bool:
         """Take the gate; False when it is still taken after `wait` seconds (0 asks once)."""
         deadline = time.monotonic() + wait
         if not (self._inside.acquire(timeout=wait) if wait else self._inside.acquire(blocking=False)):
             return False
+        entered = False
         try:
-            while not self._lock_file():
-                if time.monotonic() >= deadline:
-                    self._inside.release()
-                    return False
-                time.sleep(0.002)
+            if not self._files:
+                self._files = [path.open("ab") for path in self._paths]
+            turnstile, gate = self._files
+            if _lock(turnstile, deadline):
+                try:
+                    entered = _lock(gate, deadline)
+                finally:
+                    fcntl.flock(turnstile, fcntl.LOCK_UN)
         except OSError as error:
-            self._inside.release()
             raise ServiceUnavailable("The database cannot be written to at the moment.") from error
-        return True
-
-    def _lock_file(self) -> bool:
-        if self._file is None:
-            self._file = self._path.open("ab")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        finally:
+            if not entered:
+                self._inside.release()
+        return entered
 
     def leave(self) -> None:
         """Give the gate to the next writer."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        fcntl.flock(self._files[1], fcntl.LOCK_UN)
         self._inside.release()
 
     def close(self) -> None:
-        """Close the file."""
-        file, self._file = self._file, None
-        if file is not None:
+        """Close the files."""
+        files, self._files = self._files, []
+        for file in files:
             file.close()
+
+
+def _lock(file: Any, deadline: float) -> bool:
+    """Lock a file against other processes, by a moment of the monotonic clock."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.002)
+        else:
+            return True
 
 
 class Locked(ServiceUnavailable):

@@ -86,6 +86,14 @@ class TestReplay:
         with time_machine.travel(START + timedelta(hours=24), tick=False):
             assert made(admin.post("/tickets", json=BODY, headers=KEY))["id"] != first["id"]
 
+    def test_after_a_day_many_keys_are_new(self, admin):
+        keys = [{"Idempotency-Key": f"old-{number}"} for number in range(25)]
+        with time_machine.travel(START, tick=False):
+            for key in keys:
+                made(admin.post("/tickets", json=BODY, headers=key))
+        with time_machine.travel(START + timedelta(hours=25), tick=False):
+            made(admin.post("/tickets", json=BODY, headers=keys[-1]))
+
     def test_requests_at_the_same_time_do_it_once(self, tenant, admin):
         key = tenant.key(tenant.users["admin"])
 

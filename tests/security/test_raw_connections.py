@@ -60,6 +60,12 @@ def test_chunks_may_have_extensions_and_trailers(connection: Connection, key: st
     assert answer_to(connection, post(key, JSON, "transfer-encoding: chunked", body=body, length=False)).status == 201
 
 
+def test_a_key_in_a_trailer_is_nobodys(connection: Connection, key: str):
+    body = b"%x\r\n%b\r\n0\r\n%b\r\n\r\n" % (len(TICKET), TICKET, key.encode())
+    data = post("x-api-key: unknown", JSON, "transfer-encoding: chunked", body=body, length=False)
+    assert answer_to(connection, data).status == 401
+
+
 @pytest.mark.parametrize("pause", [1, 40, 230], ids=["after the first byte", "in the headers", "in the body"])
 def test_a_request_may_come_in_pieces(connection: Connection, key: str, pause: int):
     data = post(key, JSON)
