@@ -22,7 +22,7 @@ from tickets.contract.operation import OperationMiddleware, Runtime
 from tickets.contract.resolver import TagResolver
 from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
-from tickets.errors import InternalError, MethodNotAllowed, NotFound, Problem
+from tickets.errors import InternalError, MethodNotAllowed, NotFound, Problem, Unauthorized
 from tickets.http import pages, problems
 from tickets.http.context import Services
 from tickets.http.exchange import App, exchange_of
@@ -31,7 +31,7 @@ from tickets.http.idempotency import Idempotency
 from tickets.http.pagination import Cursors
 from tickets.http.rate_limit import RateLimiter
 from tickets.http.transaction import Reader, Writer
-from tickets.security import Authenticator, security_map, unauthorized
+from tickets.security import Authenticator, security_map
 from tickets.settings import Settings, shipped
 
 log = structlog.get_logger("tickets")
@@ -130,7 +130,7 @@ def _problem_of(error: Exception, methods: tuple[str, ...]) -> Problem:
         return error
     status = getattr(error, "status", getattr(error, "status_code", 500))
     if status == 401:  # noqa: PLR2004 - Connexion found no credentials
-        return unauthorized("Send an API key as `x-api-key: <key>` or as `Authorization: Bearer <key>`.")
+        return Unauthorized("Send an API key as `x-api-key: <key>` or as `Authorization: Bearer <key>`.")
     if status == 404:  # noqa: PLR2004 - Flask found no page
         return NotFound("There is nothing at this address; / shows where things are.")
     if status == 405:  # noqa: PLR2004 - the path takes other methods; pages can only be read

@@ -55,6 +55,10 @@ class InvalidRequest(Problem):
 class Unauthorized(Problem):
     status, code, title = 401, "unauthorized", "Authentication required"
 
+    def __init__(self, detail: str) -> None:
+        # RFC 9110, 15.5.2 asks for it.
+        super().__init__(detail, headers={"www-authenticate": 'Bearer realm="ticketing"'})
+
 
 class Forbidden(Problem):
     status, code, title = 403, "forbidden", "Not allowed"
@@ -86,6 +90,10 @@ class InUse(Problem):
 
 class LastAdmin(Problem):
     status, code, title = 409, "last_admin", "The last admin stays"
+
+
+class UserInactive(Problem):
+    status, code, title = 409, "user_inactive", "The user is deactivated"
 
 
 class VersionConflict(Problem):

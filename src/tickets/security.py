@@ -35,7 +35,7 @@ class Authenticator:
         """
         found = api_keys.authenticate(self._reader.single(), key)
         if found is None:
-            raise unauthorized("The API key is not valid: it is unknown, expired or revoked.")
+            raise Unauthorized("The API key is not valid: it is unknown, expired or revoked.")
         caller, touch_due = found
         exchange = exchange_of(scope)
         exchange.user_id = caller.user_id
@@ -44,11 +44,6 @@ class Authenticator:
             noted = self._writer.soon(lambda tx: api_keys.touch(tx, caller.api_key_id))
             noted.add_done_callback(lambda _: self._touching.discard(caller.api_key_id))
         return {"sub": caller.user_id, "caller": caller}
-
-
-def unauthorized(detail: str) -> Unauthorized:
-    """Make the 401 (RFC 9110, 15.5.2 asks for WWW-Authenticate)."""
-    return Unauthorized(detail, headers={"www-authenticate": 'Bearer realm="ticketing"'})
 
 
 def security_map(authenticate: Authenticator) -> dict[str, type]:
@@ -72,7 +67,7 @@ def security_map(authenticate: Authenticator) -> dict[str, type]:
                     return NO_VALUE
                 kind, _, token = values[0].partition(" ")
                 if kind.lower() != "bearer" or not token.strip():
-                    raise unauthorized("Write the header as `Authorization: Bearer <key>`.")
+                    raise Unauthorized("Write the header as `Authorization: Bearer <key>`.")
                 return authenticate(token.strip(), request.scope)
 
             return verify
@@ -83,5 +78,5 @@ def security_map(authenticate: Authenticator) -> dict[str, type]:
 def _header(scope: Any, name: bytes) -> list[str]:
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     if len(values) > 1:
-        raise unauthorized(f"The header {name.decode()} was sent more than once; send it once.")
+        raise Unauthorized(f"The header {name.decode()} was sent more than once; send it once.")
     return values

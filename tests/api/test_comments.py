@@ -6,6 +6,7 @@ import pytest
 import time_machine
 
 from api.checks import NOBODY, ids, made, problem
+from factories import Client
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
 
@@ -124,6 +125,34 @@ class TestUpdateComment:
         comment = made(user.post(f"/tickets/{mine['id']}/comments", json={"body": "B"}))
         response = user.patch(f"/comments/{comment['id']}", json={"visibility": "internal"})
         problem(response, 403, "forbidden", "/visibility")
+
+    def test_a_note_that_becomes_public_is_the_first_response(self, admin, agent, mine):
+        note = made(agent.post(f"/tickets/{mine['id']}/comments", json={"body": "On it.", "visibility": "internal"}))
+        assert admin.get(f"/tickets/{mine['id']}").json()["first_responded_at"] is None
+        with time_machine.travel(START, tick=False):
+            agent.patch(f"/comments/{note['id']}", json={"visibility": "public"})
+        with time_machine.travel(START + timedelta(hours=1), tick=False):
+            agent.patch(f"/comments/{note['id']}", json={"visibility": "internal"})
+            agent.patch(f"/comments/{note['id']}", json={"visibility": "public"})
+        assert admin.get(f"/tickets/{mine['id']}").json()["first_responded_at"] == "2031-01-01T00:00:00.000Z"
+
+    def test_who_raised_the_ticket_speaks_as_the_contact_once_their_note_is_public(self, agent):
+        ticket = made(agent.post("/tickets", json={"subject": "S", "description": ""}))
+        note = made(agent.post(f"/tickets/{ticket['id']}/comments", json={"body": "Hm", "visibility": "internal"}))
+        assert note["author_type"] == "user"
+        agent.patch(f"/tickets/{ticket['id']}", json={"status": "pending"})
+        public = agent.patch(f"/comments/{note['id']}", json={"visibility": "public"}).json()
+        assert (public["author_type"], public["author_id"]) == ("contact", ticket["contact_id"])
+        now = agent.get(f"/tickets/{ticket['id']}").json()
+        assert (now["status"], now["first_responded_at"]) == ("open", None)
+
+    def test_a_note_whose_author_is_gone_can_be_published(self, tenant, admin, mine):
+        author = tenant.user("agent")
+        with Client(tenant.origin, tenant.key(author)) as client:
+            note = made(client.post(f"/tickets/{mine['id']}/comments", json={"body": "B", "visibility": "internal"}))
+        assert admin.delete(f"/users/{author.id}").status_code == 204
+        public = admin.patch(f"/comments/{note['id']}", json={"visibility": "public"}).json()
+        assert (public["author_type"], public["author_id"]) == ("user", None)
 
     def test_what_becomes_internal_is_gone_for_the_user(self, tenant, admin, user, mine):
         comment = tenant.comment(mine)

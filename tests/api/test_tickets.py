@@ -6,6 +6,7 @@ import pytest
 import time_machine
 
 from api.checks import NOBODY, ids, made, problem
+from factories import Client
 
 STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
 ALLOWED = {
@@ -187,6 +188,26 @@ class TestCreateTicket:
         with type(admin)(tenant.origin, tenant.key(account)) as client:
             assert made(client.post("/tickets", json=self.BODY))["contact_id"] == contact["id"]
         assert admin.get(f"/contacts/{contact['id']}").json()["user_id"] == account.id
+
+    def test_a_contact_of_another_account_with_the_callers_address_is_told(self, tenant, admin, user):
+        theirs = made(user.post("/tickets", json={"subject": "S", "description": ""}))["contact_id"]
+        newcomer = tenant.user("user")
+        assert admin.patch(f"/contacts/{theirs}", json={"email": newcomer.email}).status_code == 200
+        with Client(tenant.origin, tenant.key(newcomer)) as client:
+            refused = client.post("/tickets", json={"subject": "S", "description": ""})
+            assert str(theirs) in problem(refused, 409, "already_exists")["detail"]
+
+    def test_every_id_that_names_nothing_is_told_at_once(self, admin):
+        body = {"subject": "S", "description": "", "contact_id": NOBODY, "assignee_id": NOBODY, "team_id": NOBODY}
+        problem(admin.post("/tickets", json=body), 404, "not_found", "/contact_id", "/assignee_id", "/team_id")
+
+    def test_nobody_assigns_to_who_is_deactivated(self, tenant, admin):
+        gone = tenant.user("agent", is_active=False).id
+        body = {"subject": "S", "description": "", "assignee_id": gone}
+        problem(admin.post("/tickets", json=body), 409, "user_inactive", "/assignee_id")
+        ticket = tenant.ticket()
+        refused = admin.patch(f"/tickets/{ticket['id']}", json={"assignee_id": gone})
+        problem(refused, 409, "user_inactive", "/assignee_id")
 
     def test_numbers_count_up_within_the_organization(self, tenant, other):
         assert [tenant.ticket()["number"], other.ticket()["number"], tenant.ticket()["number"]] == [1, 1, 2]

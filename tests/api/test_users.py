@@ -124,6 +124,23 @@ class TestUpdateUser:
         user = tenant.user("user")
         assert admin.patch(f"/users/{user.id}", json={"email": user.email.upper()}).json()["version"] == 1
 
+    def test_the_contact_tied_to_the_account_follows_its_address(self, tenant, admin, user):
+        ticket = made(user.post("/tickets", json={"subject": "S", "description": ""}))
+        new = f"moved-{tenant.number}@example.com"
+        assert admin.patch(f"/users/{tenant.users['user'].id}", json={"email": new.upper()}).status_code == 200
+        contact = admin.get(f"/contacts/{ticket['contact_id']}").json()
+        assert (contact["email"], contact["version"]) == (new, 2)
+        assert made(user.post("/tickets", json={"subject": "S", "description": ""}))["contact_id"] == contact["id"]
+
+    def test_the_contact_keeps_an_address_of_its_own_and_one_that_is_taken(self, tenant, admin, user):
+        ticket = made(user.post("/tickets", json={"subject": "S", "description": ""}))
+        taken = tenant.contact()["email"]
+        account = f"/users/{tenant.users['user'].id}"
+        assert admin.patch(account, json={"email": taken}).status_code == 200
+        assert admin.get(f"/contacts/{ticket['contact_id']}").json()["email"] == tenant.users["user"].email
+        assert admin.patch(account, json={"email": f"later-{tenant.number}@example.com"}).status_code == 200
+        assert admin.get(f"/contacts/{ticket['contact_id']}").json()["email"] == tenant.users["user"].email
+
 
 class TestDeleteUser:
     def test_their_keys_stop_at_once(self, tenant, admin, agent):

@@ -173,6 +173,13 @@ class TestWriter:
         assert [type(result) for result in results] == [int, LookupError, int]
         assert self.names(database) == ["a", "b"]
 
+    def test_a_work_that_raises_stop_iteration_fails_and_the_others_go_on(self, database: Database):
+        def failing(_: Transaction) -> None:
+            next(iter(()))
+
+        results = self.together(database, self.insert("a"), failing, self.insert("b"))
+        assert [type(result) for result in results] == [int, RuntimeError, int]
+
     def test_a_full_database_in_the_middle_of_a_batch_is_a_503_for_all_that_is_not_stored(self, database: Database):
         """SQLite undoes the whole transaction on a full disk, not only the statement."""
 

@@ -6,12 +6,16 @@ import subprocess
 import sys
 from collections import Counter
 from threading import Event, Thread
+from typing import Any
 
+import httpx
 import pytest
 from outcomes import assert_sound, at_once, rows
 
 from factories import Client, Tenant
 from service import ThreadService
+from tickets.domain import access, api_keys, records, users
+from tickets.models import Organization
 
 BODY = {"subject": "Once", "description": "It is on fire."}
 
@@ -146,3 +150,48 @@ def test_the_command_line_writes_while_the_service_does(start):
         (12_000 + len(made),) * 3
     ]
     assert_sound(path)
+
+
+REVOKED = {
+    "the key": lambda tx, _, key: api_keys.revoke(tx, key),
+    "the account": lambda tx, user, _: users.change(tx, user, {"is_active": False}),
+    "the organization": lambda tx, user, _: records.remove(
+        tx, Organization, access.organization(tx, user.organization_id)
+    ),
+}
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+@pytest.mark.parametrize("what", REVOKED)
+def test_a_write_that_waited_while_its_key_ended_is_a_401(tenant: Tenant, service: ThreadService, what, idempotent):
+    answer = _post_while(tenant, service, REVOKED[what], idempotent=idempotent)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert rows(service.database.path, f"SELECT count(*) FROM tickets WHERE organization_id = {tenant.id}") == [(0,)]
+
+
+@pytest.mark.parametrize(("role", "status"), [("admin", 201), ("platform", 403)])
+def test_a_write_that_waited_while_the_role_changed_is_judged_by_the_new_one(
+    tenant: Tenant, service: ThreadService, role: str, status: int
+):
+    answer = _post_while(tenant, service, lambda tx, user, _: users.change(tx, user, {"role": role}))
+    assert answer.status_code == status
+
+
+def _post_while(tenant: Tenant, service: ThreadService, change: Any, *, idempotent: bool = False) -> httpx.Response:
+    """Post a ticket that has to wait for a transaction in which something changes."""
+    user = tenant.user("agent")
+    with service.database.write() as tx:
+        record, key = api_keys.create(tx, user, name="test", rate_limit="1000000/day")
+    answers: list[httpx.Response] = []
+    with Client(service.origin, key) as client, Client(service.origin, key) as observer:
+        headers = {"idempotency-key": "waiting"} if idempotent else {}
+        posting = Thread(target=lambda: answers.append(client.post("/tickets", json=BODY, headers=headers)))
+        left = int(observer.get("/organization").headers["x-ratelimit-remaining"])
+        with service.database.write() as tx:
+            change(tx, user, record)
+            posting.start()
+            # The service has counted it, so it has let it in and it waits for its turn to write.
+            while int(observer.get("/organization").headers["x-ratelimit-remaining"]) == left - 1:
+                left -= 1
+        posting.join(10)
+    return answers[0]

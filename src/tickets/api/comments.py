@@ -25,7 +25,7 @@ def list_comments(
 def create_comment(*, body: wire.CommentCreate) -> wire.Comment:
     """Comment on a ticket."""
     call = current()
-    ticket = access.referenced(call.tx, call.caller, "ticket_id", body["ticket_id"])
+    ticket = access.referenced(call.tx, call.caller, {"ticket_id": body["ticket_id"]})["ticket_id"]
     visibility = body.get("visibility", "public")
     return show(comments.create(call.tx, call.caller, ticket, body=body["body"], visibility=visibility))
 

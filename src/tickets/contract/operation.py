@@ -19,6 +19,7 @@ from tickets.contract.document import Document
 from tickets.contract.policy import Policy
 from tickets.contract.validation import Checker, Parameters, check_content_type, parse_json, parse_query
 from tickets.db import Transaction
+from tickets.domain import api_keys
 from tickets.domain.access import Principal
 from tickets.errors import InvalidRequest, NotFound, Problem
 from tickets.http import idempotency, problems
@@ -30,6 +31,8 @@ from tickets.http.rate_limit import RateLimiter
 from tickets.http.transaction import Reader, Writer
 
 MAX_ID = 2**63 - 1
+
+_Work = Callable[[Transaction, Principal | None], Response]
 
 
 @dataclass(kw_only=True)
@@ -93,24 +96,36 @@ class Plan:
             arguments["body"] = await self._read_body(scope, receive)
         runtime = self._runtime
 
-        def perform(transaction: Transaction | Reader) -> Response:
-            call = Call(runtime.services, caller, transaction, self.operation_id, headers.get("If-Match"))
+        def perform(transaction: Transaction | Reader, acting: Principal | None) -> Response:
+            call = Call(runtime.services, acting, transaction, self.operation_id, headers.get("If-Match"))
             with runtime.flask_app.app_context():
                 flask.g.call = call
                 return self._finish(self.handler(**arguments), scope)
 
         if not self._writes:
             try:
-                response = perform(runtime.reader)
+                response = perform(runtime.reader, caller)
             finally:
                 runtime.reader.end()
             return _not_modified(response, headers.get("If-None-Match"))
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
-            answer: Response = await runtime.writer.run(perform, long=self.long)
-            return answer
+            return await self._write(caller, perform)
         attempt = idempotency.attempt(caller, self.method, scope["path"], key, arguments.get("body"))
-        return await self._once(attempt, perform, scope["path"], exchange)
+        return await self._once(caller, attempt, perform, scope["path"], exchange)
+
+    async def _write(self, caller: Principal | None, work: _Work) -> Response:
+        """Run a write for who its caller is when its turn comes: what went before it may have taken a right away."""
+
+        def confirmed(transaction: Transaction) -> Response:
+            acting = caller
+            if caller is not None:
+                acting = api_keys.confirm(transaction, caller)
+                self.policy.check(acting)
+            return work(transaction, acting)
+
+        answer: Response = await self._runtime.writer.run(confirmed, long=self.long)
+        return answer
 
     def _admit(self, scope: Scope, exchange: Exchange) -> Principal | None:
         """Count the call and let its caller pass."""
@@ -125,18 +140,23 @@ class Plan:
         return caller
 
     async def _once(
-        self, attempt: Attempt, perform: Callable[[Transaction], Response], path: str, exchange: Exchange
+        self,
+        caller: Principal,
+        attempt: Attempt,
+        perform: _Work,
+        path: str,
+        exchange: Exchange,
     ) -> Response:
         """Perform a call that came with an Idempotency-Key, or answer it again."""
         memory = self._runtime.idempotency
 
-        def once(transaction: Transaction) -> Response:
+        def once(transaction: Transaction, acting: Principal | None) -> Response:
             earlier = memory.replay(transaction, attempt)
             if earlier is not None:
                 return earlier
             try:
                 with transaction.savepoint():
-                    response = perform(transaction)
+                    response = perform(transaction, acting)
             except Problem as problem:
                 if problem.status >= 500 or problem.status in (401, 429):  # noqa: PLR2004 - never stored
                     raise
@@ -146,10 +166,9 @@ class Plan:
 
         memory.enter(attempt)
         try:
-            answer: Response = await self._runtime.writer.run(once, long=self.long)
+            return await self._write(caller, once)
         finally:
             memory.leave(attempt)
-        return answer
 
     def _read_headers(self, scope: Scope) -> dict[str, Any]:
         if not self._header_names:

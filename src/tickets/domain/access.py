@@ -3,7 +3,7 @@
 What belongs to another organization, or is hidden from the caller's role, does not exist for them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
-from tickets.errors import Forbidden, InputError, NotFound
+from tickets.errors import Forbidden, InputError, NotFound, UserInactive
 from tickets.models import ApiKey, Base, Comment, Contact, Organization, Team, Ticket, User
 
 
@@ -74,14 +74,14 @@ def user(tx: Transaction, caller: Principal, user_id: int) -> Row:
 
 
 def managed_user(tx: Transaction, caller: Principal, user_id: int) -> Row:
-    """Fetch an account that an admin may change: the operator's are changed with the command line only.
+    """Fetch an account that an admin may change.
 
     Raises:
         Forbidden: the account has the role platform.
     """
     found = user(tx, caller, user_id)
     if found.role == "platform":
-        raise Forbidden("An account with the role platform can be changed with the command line only.")
+        raise Forbidden("The account is the operator's (role platform); it cannot be changed over the API.")
     return found
 
 
@@ -97,7 +97,12 @@ def contact(tx: Transaction, caller: Principal, contact_id: int) -> Row:
 
 def own_contact(tx: Transaction, caller: Principal) -> Row | None:
     """Fetch the contact that the caller's account is tied to, if there is one yet."""
-    return tx.first(_CONTACT_OF_USER, organization_id=caller.organization_id, user_id=caller.user_id)
+    return contact_of(tx, caller.organization_id, caller.user_id)
+
+
+def contact_of(tx: Transaction, organization_id: int, user_id: int) -> Row | None:
+    """Fetch the contact that an account is tied to, if there is one yet."""
+    return tx.first(_CONTACT_OF_USER, organization_id=organization_id, user_id=user_id)
 
 
 def ticket(tx: Transaction, caller: Principal, ticket_id: int) -> Row:
@@ -161,23 +166,53 @@ def key_owner(tx: Transaction, caller: Principal, user_id: int | None) -> Row:
     Raises:
         Forbidden: the account has the role platform, whose keys the command line makes.
         NotFound: there is no such account; the problem points at the field.
+        UserInactive: the account is deactivated.
     """
-    owner = referenced(tx, caller, "user_id", caller.user_id if user_id is None else user_id)
+    owner = referenced(tx, caller, {"user_id": caller.user_id if user_id is None else user_id})["user_id"]
     if owner.role == "platform":
-        raise Forbidden("A key for an account with the role platform can be made with the command line only.")
-    return owner
+        raise Forbidden("The account is the operator's (role platform); `flask tickets create-api-key` makes its keys.")
+    return active(owner, "user_id")
 
 
-def referenced(tx: Transaction, caller: Principal, field: str, record_id: int) -> Row:
-    """Fetch what an id in a body names, such as ``contact_id``.
+def active(user: Row, field: str) -> Row:
+    """Return an account that something is to be given to.
 
     Raises:
-        NotFound: nothing the caller may see has that id; the problem points at the field.
+        UserInactive: it is deactivated; the problem points at the field that named it.
     """
-    try:
-        return _REFERENCES[field](tx, caller, record_id)
-    except NotFound as error:
-        raise NotFound(error.detail, errors=[InputError(f"/{field}", error.detail)]) from None
+    if not user.is_active:
+        detail = f"The user {user.id} is deactivated; activate the account first, or choose another."
+        raise UserInactive(detail, errors=[InputError(f"/{field}", detail)])
+    return user
+
+
+def referenced(tx: Transaction, caller: Principal, fields: Mapping[str, Any]) -> dict[str, Row]:
+    """Fetch what the ids in a body name, such as ``contact_id``.
+
+    Args:
+        tx: where to read.
+        caller: who sent it.
+        fields: the body; names that refer to nothing and ids that are null are left alone.
+
+    Returns:
+        The records by the names of their fields.
+
+    Raises:
+        NotFound: nothing the caller may see has such an id; the problem points at each one.
+    """
+    found: dict[str, Row] = {}
+    faults = []
+    for field, value in fields.items():
+        fetch = _REFERENCES.get(field)
+        if fetch is None or value is None:
+            continue
+        try:
+            found[field] = fetch(tx, caller, value)
+        except NotFound as error:
+            faults.append(InputError(f"/{field}", error.detail))
+    if faults:
+        raise NotFound(" ".join(fault.detail for fault in faults), errors=faults)
+    return found
 
 
 _REFERENCES: dict[str, Callable[[Transaction, Principal, int], Row]] = {

@@ -1,6 +1,7 @@
 """API keys: made, shown once, looked up by their hash, revoked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import bindparam, select, update
 
@@ -8,7 +9,7 @@ from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
-from tickets.errors import InputError, InsufficientScope
+from tickets.errors import InputError, InsufficientScope, InvalidRequest, Unauthorized
 from tickets.models import ApiKey, User
 
 TOUCH_EVERY = clock.MINUTE
@@ -27,6 +28,11 @@ _BY_DIGEST = Statement(
     )
     .join(User, User.id == ApiKey.user_id)
     .where(ApiKey.digest == bindparam("digest"), ApiKey.revoked_at.is_(None), User.is_active.is_(True))
+)
+_ROLE = Statement(
+    select(User.role)
+    .join(ApiKey, ApiKey.user_id == User.id)
+    .where(ApiKey.id == bindparam("key_id"), ApiKey.revoked_at.is_(None), User.is_active.is_(True))
 )
 _TOUCH = Statement(update(ApiKey).where(ApiKey.id == bindparam("key_id")).values(last_used_at=bindparam("moment")))
 
@@ -70,7 +76,11 @@ def grant(
 
     Raises:
         InsufficientScope: the caller's own key lacks one of the scopes.
+        InvalidRequest: the key would have expired already.
     """
+    if expires_at is not None and expires_at <= clock.now():
+        detail = "lies in the past; choose a later time, or leave it out for a key without end"
+        raise InvalidRequest(f"expires_at: {detail}", errors=[InputError("/expires_at", detail)])
     beyond = [] if "*" in caller.scopes else sorted(set(scopes) - caller.scopes)
     if beyond:
         detail = f"Your own key lacks {', '.join(beyond)}; a key cannot give what it has not."
@@ -98,6 +108,18 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
         rate_limit=found.rate_limit,
     )
     return caller, found.last_used_at is None or found.last_used_at + TOUCH_EVERY <= moment
+
+
+def confirm(tx: Transaction, caller: Principal) -> Principal:
+    """Look within a write who its caller is by now: what went before it may have ended the key.
+
+    Raises:
+        Unauthorized: the key was revoked, or its user deactivated or deleted.
+    """
+    found = tx.first(_ROLE, key_id=caller.api_key_id)
+    if found is None:
+        raise Unauthorized("The API key is not valid any more: it was revoked in the meantime.")
+    return caller if found.role == caller.role else replace(caller, role=found.role)
 
 
 def touch(tx: Transaction, api_key_id: int) -> None:

@@ -1,5 +1,7 @@
 """What is said on a ticket, and what saying it does to the ticket."""
 
+from typing import Any
+
 from sqlalchemy import bindparam, select
 
 from tickets import clock
@@ -10,46 +12,60 @@ from tickets.errors import Forbidden, InputError
 from tickets.models import Comment, Contact, Ticket
 
 _OWNER = Statement(select(Contact.user_id).where(Contact.id == bindparam("id")))
+_TICKET = Statement(select(*Ticket.__table__.c).where(Ticket.id == bindparam("id")))
 
 
 def create(tx: Transaction, caller: Principal, ticket: Row, *, body: str, visibility: str = "public") -> Row:
-    """Add a comment; whoever's account is tied to the ticket's contact speaks as that contact.
-
-    A contact's public comment reopens a ticket that waited for them; the first public answer of somebody
-    else is the first response.
+    """Add a comment.
 
     Raises:
         Forbidden: a user tried to write an internal note.
     """
     _may_be(caller, visibility)
-    by_contact = tx.one(_OWNER, id=ticket.contact_id).user_id == caller.user_id
     comment = records.add(
         tx,
         Comment,
         organization_id=ticket.organization_id,
         ticket_id=ticket.id,
-        author_type="contact" if by_contact else "user",
         user_id=caller.user_id,
-        contact_id=ticket.contact_id if by_contact else None,
         body=body,
         visibility=visibility,
+        **_voice(tx, ticket, caller.user_id, visibility),
     )
     if visibility == "public":
-        if by_contact and ticket.status in ("pending", "resolved"):
-            records.change(tx, Ticket, ticket, lifecycle.moved(ticket, "open"))
-        elif not by_contact and ticket.first_responded_at is None:
-            records.change(tx, Ticket, ticket, {"first_responded_at": clock.now()})
+        _said(tx, ticket, comment)
     return comment
 
 
 def change(tx: Transaction, caller: Principal, comment: Row, changes: dict[str, str]) -> Row:
-    """Edit a comment.
+    """Edit a comment; a note that becomes public is said then.
 
     Raises:
         Forbidden: a user tried to make it an internal note.
     """
+    visibility = changes.get("visibility", comment.visibility)
     _may_be(caller, changes.get("visibility", "public"))
-    return records.change(tx, Comment, comment, changes)
+    if visibility in {comment.visibility, "internal"}:
+        return records.change(tx, Comment, comment, changes)
+    ticket = tx.one(_TICKET, id=comment.ticket_id)
+    published = records.change(tx, Comment, comment, {**changes, **_voice(tx, ticket, comment.user_id, visibility)})
+    _said(tx, ticket, published)
+    return published
+
+
+def _voice(tx: Transaction, ticket: Row, user_id: int | None, visibility: str) -> dict[str, Any]:
+    """Tell as whom an account speaks: in public, the one tied to the ticket's contact speaks as that contact."""
+    own = visibility == "public" and user_id is not None and tx.one(_OWNER, id=ticket.contact_id).user_id == user_id
+    return {"author_type": "contact" if own else "user", "contact_id": ticket.contact_id if own else None}
+
+
+def _said(tx: Transaction, ticket: Row, comment: Row) -> None:
+    """Let a public comment act: a contact's reopens what waited for them, an agent's first is the first response."""
+    if comment.author_type == "contact":
+        if ticket.status in ("pending", "resolved"):
+            records.change(tx, Ticket, ticket, lifecycle.moved(ticket, "open"))
+    elif ticket.first_responded_at is None:
+        records.change(tx, Ticket, ticket, {"first_responded_at": clock.now()})
 
 
 def _may_be(caller: Principal, visibility: str) -> None:

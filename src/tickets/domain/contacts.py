@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import access, records
 from tickets.domain.access import Principal
-from tickets.errors import InUse
+from tickets.errors import AlreadyExists, InUse
 from tickets.models import Contact, Ticket
 
 _ANY_TICKET = Statement(select(Ticket.id).where(Ticket.contact_id == bindparam("contact_id")).limit(1))
@@ -45,12 +45,30 @@ def remove(tx: Transaction, contact: Row) -> None:
 
 
 def of_caller(tx: Transaction, caller: Principal) -> Row:
-    """Return the caller's own contact; it is made, or tied to the account, when missing."""
+    """Return the caller's own contact; it is made, or tied to the account, when missing.
+
+    Raises:
+        AlreadyExists: the contact with the caller's e-mail is tied to another account.
+    """
     own = access.own_contact(tx, caller)
     if own is not None:
         return own
     user = access.user(tx, caller, caller.user_id)
     same_email = tx.first(_BY_EMAIL, organization_id=caller.organization_id, email=user.email)
-    if same_email is not None and same_email.user_id is None:
-        return records.change(tx, Contact, same_email, {"user_id": user.id})
-    return create(tx, caller.organization_id, email=user.email, name=user.name, user_id=user.id)
+    if same_email is None:
+        return create(tx, caller.organization_id, email=user.email, name=user.name, user_id=user.id)
+    if same_email.user_id is not None:
+        raise AlreadyExists(
+            f"The contact {same_email.id} has your e-mail address but belongs to another account. "
+            "Ask an agent to correct the contact's address."
+        )
+    return records.change(tx, Contact, same_email, {"user_id": user.id})
+
+
+def follow(tx: Transaction, user: Row, email: str) -> None:
+    """Give the contact of an account the account's new e-mail, unless another contact has it already."""
+    own = access.contact_of(tx, user.organization_id, user.id)
+    if own is None or own.email != user.email:
+        return
+    if tx.first(_BY_EMAIL, organization_id=user.organization_id, email=email) is None:
+        records.change(tx, Contact, own, {"email": email})

@@ -18,7 +18,6 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "closed": frozenset({"open"}),
 }
 _OF_A_USER = frozenset({"subject", "description", "type", "tags"})
-_REFERENCES = ("contact_id", "assignee_id", "team_id")
 _CREATED = {"priority": "medium", "type": "question", "assignee_id": None, "team_id": None}
 
 
@@ -28,9 +27,10 @@ def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, sou
     Raises:
         Forbidden: a user set what only staff may, or an agent assigned somebody else.
         NotFound: an id in the fields names nothing in the organization.
+        UserInactive: the assignee is deactivated.
     """
     _may_set(caller, fields)
-    _check_references(tx, caller, fields)
+    _refer(tx, caller, fields)
     values = {**_CREATED, "tags": [], "custom_fields": {}, **fields}
     if "contact_id" not in values:
         values["contact_id"] = contacts.of_caller(tx, caller).id
@@ -56,11 +56,12 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
         Forbidden: an agent assigned somebody else.
         InvalidTransition: the status cannot be reached from the present one.
         NotFound: an id in the changes names nothing in the organization.
+        UserInactive: the assignee is deactivated.
         VersionConflict: somebody else changed the ticket since it was read.
     """
     changes = {name: value for name, value in changes.items() if records.differs(getattr(ticket, name), value)}
     _may_set(caller, changes)
-    _check_references(tx, caller, changes)
+    _refer(tx, caller, changes)
     if "status" in changes:
         changes |= moved(ticket, changes["status"])
     return records.change(tx, Ticket, ticket, changes)
@@ -95,7 +96,8 @@ def _may_set(caller: Principal, fields: Mapping[str, Any]) -> None:
         raise Forbidden(detail, errors=[InputError("/assignee_id", detail)])
 
 
-def _check_references(tx: Transaction, caller: Principal, fields: Mapping[str, Any]) -> None:
-    for name in _REFERENCES:
-        if fields.get(name) is not None:
-            access.referenced(tx, caller, name, fields[name])
+def _refer(tx: Transaction, caller: Principal, fields: Mapping[str, Any]) -> None:
+    """Let ids name only what is there, and the assignee be somebody who can act."""
+    found = access.referenced(tx, caller, fields)
+    if "assignee_id" in found:
+        access.active(found["assignee_id"], "assignee_id")

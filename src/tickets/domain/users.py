@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import records
+from tickets.domain import contacts, records
 from tickets.errors import LastAdmin
 from tickets.models import User
 
@@ -42,7 +42,7 @@ def by_email(tx: Transaction, email: str) -> Row | None:
 
 
 def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
-    """Change an account.
+    """Change an account; the contact tied to it follows its e-mail.
 
     Raises:
         LastAdmin: the organization would be left without an active admin.
@@ -50,6 +50,7 @@ def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
     changes = dict(changes)
     if "email" in changes:
         changes["email"] = changes["email"].lower()
+        contacts.follow(tx, user, changes["email"])
     if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
         _keep_an_admin(tx, user, "demoted or deactivated")
     return records.change(tx, User, user, changes)

@@ -118,6 +118,10 @@ class Writer:
                     await self._run_batch()
         finally:
             self._running = None
+            # Only a fault of this class leaves any: whoever waits is told rather than left.
+            for _, future, _ in self._waiting:
+                future.cancel()
+            self._waiting.clear()
 
     async def _run_alone(self, work: Work, future: asyncio.Future[Any]) -> None:
         if future.cancelled():
@@ -148,13 +152,14 @@ class Writer:
             return
         outcomes: list[tuple[asyncio.Future[Any], Any, bool]] = []
         try:
-            self._perform(transaction, outcomes)
-            await loop.run_in_executor(self._thread, self._connection.commit)
+            try:
+                self._perform(transaction, outcomes)
+                await loop.run_in_executor(self._thread, self._connection.commit)
+            finally:
+                self._connection.rollback()
+                self._database.end_write()
         except Exception as error:  # noqa: BLE001 - it is everybody's who waits for this commit
             outcomes = [(future, error, True) for future, _, _ in outcomes]
-        finally:
-            self._connection.rollback()
-            self._database.end_write()
         for future, result, failed in outcomes:
             _settle(future, result, failed=failed)
 
@@ -186,6 +191,7 @@ def _settle(future: asyncio.Future[Any], result: Any, *, failed: bool = False) -
     if future.cancelled():
         return
     if failed:
-        future.set_exception(result)
+        # A future takes no StopIteration: awaiting it would end the wrong loop.
+        future.set_exception(RuntimeError(repr(result)) if isinstance(result, StopIteration) else result)
     else:
         future.set_result(result)
