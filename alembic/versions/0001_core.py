@@ -17,6 +17,11 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    _people()
+    _tickets()
+
+
+def _people() -> None:
     op.create_table(
         "organizations",
         sa.Column("name", sa.String(length=200), nullable=False),
@@ -166,6 +171,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_team_members_user_id", "team_members", ["user_id"])
 
+
+def _tickets() -> None:
     op.create_table(
         "tickets",
         sa.Column("organization_id", BIG, nullable=False),
@@ -229,6 +236,11 @@ def upgrade() -> None:
         "ix_tickets_organization_id_priority", "tickets", ["organization_id", "priority", "created_at", "id"]
     )
     op.create_index("ix_tickets_organization_id_status", "tickets", ["organization_id", "status", "created_at", "id"])
+    op.create_index(
+        "ix_tickets_organization_id_status_priority",
+        "tickets",
+        ["organization_id", "status", "priority", "created_at", "id"],
+    )
     op.create_index("ix_tickets_organization_id_type", "tickets", ["organization_id", "type", "created_at", "id"])
     op.create_index("ix_tickets_organization_id_updated_at", "tickets", ["organization_id", "updated_at", "id"])
     op.create_index(

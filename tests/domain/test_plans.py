@@ -134,6 +134,14 @@ def test_a_filter_on_one_value_has_an_index_of_its_own(explain, name, filter_nam
         assert SORTING not in plan
 
 
+def test_the_queue_of_one_status_and_priority_has_an_index_of_its_own(explain):
+    shape = tuple((name, 1, False) for name in ("organization_id", "status", "priority"))
+    for positioned in (False, True):
+        plan = explain(Question("TICKETS", shape, "created_at"), positioned=positioned)
+        assert any(" ix_tickets_organization_id_status_priority " in step for step in plan), plan
+        assert SORTING not in plan
+
+
 def test_the_filters_without_an_index_of_their_own_are_known():
     # They take rows away from a walk in the asked order: accounts and visibilities are of two kinds only.
     without = {("USERS", "is_active"), ("COMMENTS", "visibility"), ("COMMENTS_TO_CONTACT", "visibility")}

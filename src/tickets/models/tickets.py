@@ -27,6 +27,10 @@ class Ticket(Entity, Base):
             Index(f"ix_tickets_organization_id_{column}", "organization_id", column, "created_at", "id")
             for column in ("status", "priority", "type", "assignee_id")
         ),
+        # The queue: what is open and urgent.
+        Index(
+            "ix_tickets_organization_id_status_priority", "organization_id", "status", "priority", "created_at", "id"
+        ),
         # A contact or team implies the organization; these also serve what goes with a deleted one.
         Index("ix_tickets_contact_id", "contact_id", "created_at", "id"),
         Index("ix_tickets_team_id", "team_id", "created_at", "id", sqlite_where=text("team_id IS NOT NULL")),
