@@ -134,6 +134,12 @@ class TestDeleteApiKey:
             assert client.delete(f"/api-keys/{body['id']}").status_code == 204
             problem(client.delete(f"/api-keys/{body['id']}"), 401, "unauthorized")
 
+    def test_the_operators_keys_are_not_an_admins_to_revoke(self, tenant, admin):
+        with tenant.client("platform", name="operator") as operator:
+            key = next(key for key in admin.get("/api-keys").json()["data"] if key["name"] == "operator")
+            problem(admin.delete(f"/api-keys/{key['id']}"), 403, "forbidden")
+            assert operator.get("/organization").status_code == 200
+
 
 class TestSigningIn:
     """Not one operation but all: how a key is sent and when it is good."""

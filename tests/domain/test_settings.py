@@ -99,3 +99,9 @@ class TestSigningKey:
         assert len(made) >= 32
         assert Settings(var_dir=tmp_path).signing_key() == made
         assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
+
+    @pytest.mark.parametrize("left", ["", "x" * 31])
+    def test_a_file_that_was_cut_off_is_refused_rather_than_signed_with(self, tmp_path, left):
+        (tmp_path / "secret.key").write_text(left)
+        with pytest.raises(SettingsError, match=r"secret\.key is damaged"):
+            Settings(var_dir=tmp_path).signing_key()

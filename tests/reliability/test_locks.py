@@ -1,6 +1,7 @@
 """Another process that keeps the database to itself."""
 
 import asyncio
+import itertools
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from sqlalchemy import text
 
 from factories import Client
 from tickets import migrations
-from tickets.db import LOCK_TIMEOUT, Database, Statement, Transaction
+from tickets.db import LOCK_TIMEOUT, Connection, Database, Statement, Transaction
 from tickets.errors import ServiceUnavailable
 from tickets.http.transaction import Writer
 from tickets.settings import Settings
@@ -124,6 +125,56 @@ def test_the_use_of_a_key_is_noted_once_the_lock_is_gone(start):
     fresh.close()
 
 
+WRITES = """
+import sys
+from pathlib import Path
+from sqlalchemy import text
+from tickets.db import Database, Statement
+from tickets.settings import Settings
+insert = Statement(text(
+    "INSERT INTO organizations (name, slug, settings, created_at, updated_at, version)"
+    " VALUES (:who, :slug, '{}', 0, 0, 1)"
+))
+who = sys.argv[2]
+with Database(Settings(var_dir=Path(sys.argv[1]))) as database:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(150):
+        with database.write() as tx:
+            tx.run(insert, who=who, slug=f"{who}-{number}")
+"""
+
+
+def test_two_processes_that_write_without_a_pause_take_turns(tmp_path: Path):
+    with Database(Settings(var_dir=tmp_path)) as database:
+        migrations.upgrade(database)
+        path = database.path
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITES, str(tmp_path), who], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for who in ("one", "two")
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate(timeout=60)
+    order = [name for (name,) in rows(path, "SELECT name FROM organizations ORDER BY id")]
+    assert order.count("one") == order.count("two") == 150
+    both = order[order.index("two" if order[0] == "one" else "one") : _last_of_the_first_to_end(order)]
+    longest = max(len(list(run)) for _, run in itertools.groupby(both))
+    assert longest < 20, longest
+
+
+def _last_of_the_first_to_end(order: list[str]) -> int:
+    return min(len(order) - 1 - order[::-1].index(who) for who in ("one", "two"))
+
+
 class TestWriter:
     """Writes that share a commit share its fate, and a failed write only its own."""
 
@@ -225,3 +276,20 @@ class TestWriter:
         with database.write() as tx:
             tx.run(self.INSERT, name="next")
         assert self.names(database) == ["next"]
+
+    def test_a_write_that_nobody_waits_for_any_more_is_not_done(self, database: Database):
+        async def run() -> None:
+            writer, blocker = Writer(database), Connection(database)
+            database.begin_write(blocker)
+            given_up = asyncio.ensure_future(writer.run(self.insert("given up")))
+            wanted = asyncio.ensure_future(writer.run(self.insert("wanted")))
+            await asyncio.sleep(0)  # both stand in the queue
+            given_up.cancel()
+            blocker.rollback()
+            database.end_write()
+            await wanted
+            await writer.close()
+            blocker.close()
+
+        asyncio.run(run())
+        assert self.names(database) == ["wanted"]
