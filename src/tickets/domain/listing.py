@@ -106,18 +106,7 @@ class Listing:
         if position is not None:
             bound |= {"key": position.key, "id": position.id}
         rows = tx.all(statement, **bound)
-        more = len(rows) > limit
-        rows = rows[:limit]
-        if backwards:
-            rows.reverse()
-        if not rows:
-            return Slice([], None, None)
-        key = sort.removeprefix("-")
-        first = Position(True, getattr(rows[0], key), rows[0].id)
-        last = Position(False, getattr(rows[-1], key), rows[-1].id)
-        if backwards:
-            return Slice(rows, last, first if more else None)
-        return Slice(rows, last if more else None, first if position is not None else None)
+        return _slice(rows[:limit], sort.removeprefix("-"), position, more=len(rows) > limit)
 
     def _build(
         self, shape: tuple[tuple[str, int, bool], ...], sort: str, *, positioned: bool, backwards: bool
@@ -137,6 +126,20 @@ class Listing:
             query = query.where(here < there if descending else here > there)
         order = (column.desc(), self._id.desc()) if descending else (column.asc(), self._id.asc())
         return Statement(query.order_by(*order).limit(bindparam("limit")), raw_json=True)
+
+
+def _slice(rows: list[Row], key: str, position: Position | None, *, more: bool) -> Slice:
+    """Put a page's rows in the asked order and say where its neighbours begin."""
+    if not rows:
+        return Slice([], None, None)
+    backwards = position is not None and position.backwards
+    if backwards:
+        rows.reverse()
+    first = Position(True, getattr(rows[0], key), rows[0].id)
+    last = Position(False, getattr(rows[-1], key), rows[-1].id)
+    if backwards:
+        return Slice(rows, last, first if more else None)
+    return Slice(rows, last if more else None, first if position is not None else None)
 
 
 def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
