@@ -40,7 +40,7 @@ DOCUMENT = Document(shipped("openapi.yaml"))
 SERVICES = Services(
     settings=SETTINGS,
     document=DOCUMENT,
-    cursors=Cursors(SETTINGS.signing_key()),
+    cursors=Cursors(SETTINGS.signing_keys()),
     started_at=clock.now(),
 )
 LIMITER = FixedWindowRateLimiter(MemoryStorage())

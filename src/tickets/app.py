@@ -22,6 +22,7 @@ from tickets.contract.operation import OperationMiddleware, Runtime
 from tickets.contract.resolver import TagResolver
 from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
+from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import InternalError, MethodNotAllowed, NotFound, Problem, Unauthorized
 from tickets.http import pages, problems
 from tickets.http.context import Services
@@ -29,9 +30,10 @@ from tickets.http.exchange import App, exchange_of
 from tickets.http.guard import Guard
 from tickets.http.idempotency import Idempotency
 from tickets.http.pagination import Cursors
-from tickets.http.rate_limit import RateLimiter
+from tickets.http.pool import Pool
+from tickets.http.rate_limit import FailedLogins, RateLimiter
 from tickets.http.transaction import Reader, Writer
-from tickets.security import Authenticator, security_map
+from tickets.security import AccessTokens, Authenticator, security_map
 from tickets.settings import Settings, shipped
 
 log = structlog.get_logger("tickets")
@@ -52,19 +54,37 @@ def create_app(settings: Settings) -> App:
     """
     document = Document(shipped("openapi.yaml"))
     database = Database(settings)
-    secret = settings.signing_key()
+    secrets = settings.signing_keys()
+    tokens = AccessTokens(secrets, settings.access_token_seconds)
+    pool = Pool()
     reader, writer = Reader(database), Writer(database)
     limiter = RateLimiter(settings)
-    services = Services(settings=settings, document=document, cursors=Cursors(secret), started_at=clock.now())
+    services = Services(
+        settings=settings,
+        document=document,
+        cursors=Cursors(secrets),
+        tokens=tokens,
+        one_time=OneTimeSecrets(secrets),
+        failed_logins=FailedLogins(settings),
+        started_at=clock.now(),
+    )
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         yield
+        pool.close()
         await writer.close()
         reader.close()
         database.close()
 
-    runtime = Runtime(services=services, reader=reader, writer=writer, limiter=limiter, idempotency=Idempotency(secret))
+    runtime = Runtime(
+        services=services,
+        reader=reader,
+        writer=writer,
+        limiter=limiter,
+        idempotency=Idempotency(secrets),
+        pool=pool,
+    )
     connexion_app = connexion.FlaskApp(
         "tickets",
         lifespan=lifespan,
@@ -77,7 +97,7 @@ def create_app(settings: Settings) -> App:
         ],
         server_args={"static_folder": None},
         resolver=TagResolver("tickets.api"),
-        security_map=security_map(Authenticator(reader, writer)),
+        security_map=security_map(Authenticator(reader, writer, tokens)),
     )
     runtime.flask_app = connexion_app.app
     connexion_app.app.register_blueprint(pages.blueprint(document, __version__))

@@ -60,6 +60,18 @@ class Unauthorized(Problem):
         super().__init__(detail, headers={"www-authenticate": 'Bearer realm="ticketing"'})
 
 
+class InvalidCredentials(Unauthorized):
+    code, title = "invalid_credentials", "Wrong e-mail or password"
+
+
+class InvalidCode(Unauthorized):
+    code, title = "invalid_code", "Wrong, used or expired"
+
+
+class EmailNotVerified(Problem):
+    status, code, title = 403, "email_not_verified", "Verify your e-mail first"
+
+
 class Forbidden(Problem):
     status, code, title = 403, "forbidden", "Not allowed"
 

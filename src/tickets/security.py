@@ -1,30 +1,91 @@
-"""Who is asking: an API key becomes a Principal, from either header, for Connexion's security layer."""
+"""Who is asking: an API key or an access token becomes a Principal, for Connexion's security layer."""
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import jwt
 from connexion.security import NO_VALUE, ApiKeySecurityHandler, BearerSecurityHandler
 
-from tickets.domain import api_keys
+from tickets import clock
+from tickets.db import Transaction
+from tickets.domain import api_keys, sessions
+from tickets.domain.access import Principal
 from tickets.errors import Unauthorized
 from tickets.http.exchange import exchange_of
 from tickets.http.transaction import Reader, Writer
 
+_ALGORITHM = "HS256"
+_ISSUER = "ticketing-api"
+_LONGEST = 2_000
+"""Characters of the longest token that is looked at."""
+
+
+class AccessTokens:
+    """Writes and reads access tokens: JSON Web Tokens (RFC 7519) that name a session.
+
+    Which algorithm and which key count is ours to say, never the token's (RFC 8725, 3.1).
+
+    Args:
+        secrets: of the service; the first signs, all are accepted.
+        lifetime: seconds a token is good for.
+    """
+
+    def __init__(self, secrets: list[bytes], lifetime: int) -> None:
+        keys = [hashlib.sha256(b"access token:" + secret).digest() for secret in secrets]
+        self._keys = {hashlib.sha256(key).hexdigest()[:16]: key for key in keys}
+        self._current = next(iter(self._keys))
+        self.lifetime = lifetime
+
+    def write(self, session_id: int, user_id: int) -> str:
+        """Make a token for a session."""
+        now = clock.now() // clock.SECOND
+        claims = {
+            "iss": _ISSUER,
+            "aud": _ISSUER,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "iat": now,
+            "exp": now + self.lifetime,
+        }
+        return jwt.encode(claims, self._keys[self._current], _ALGORITHM, headers={"kid": self._current})
+
+    def read(self, token: str) -> int | None:
+        """Return the session that a token names; None for a token that is not ours, or not good any more."""
+        if len(token) > _LONGEST:
+            return None
+        try:
+            key = self._keys[jwt.get_unverified_header(token)["kid"]]
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                audience=_ISSUER,
+                options={"require": ["exp", "iat", "iss", "aud", "sub", "sid"]},
+            )
+            return int(claims["sid"])
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+            return None
+
 
 class Authenticator:
-    """Looks keys up.
+    """Looks keys and sessions up.
 
     Args:
         reader: where to look.
         writer: notes the use of a key.
+        tokens: reads access tokens.
     """
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, tokens: AccessTokens) -> None:
         self._reader = reader
         self._writer = writer
+        self._tokens = tokens
         self._touching: set[int] = set()
 
-    async def __call__(self, key: str, scope: Any) -> dict[str, Any]:
+    async def by_key(self, key: str, scope: Any) -> dict[str, Any]:
         """Find out whose key it is.
 
         Returns:
@@ -37,16 +98,60 @@ class Authenticator:
         if found is None:
             raise Unauthorized("The API key is not valid: it is unknown, expired or revoked.")
         caller, touch_due = found
-        exchange = exchange_of(scope)
-        exchange.user_id = caller.user_id
-        if touch_due and caller.api_key_id not in self._touching:
-            self._touching.add(caller.api_key_id)
-            noted = self._writer.soon(lambda tx: api_keys.touch(tx, caller.api_key_id))
-            noted.add_done_callback(lambda _: self._touching.discard(caller.api_key_id))
-        return {"sub": caller.user_id, "caller": caller}
+        if touch_due and caller.api_key_id is not None:
+            self._touch(caller.api_key_id)
+        return _known(caller, scope)
+
+    async def by_bearer(self, token: str, scope: Any) -> dict[str, Any]:
+        """Find out whose access token it is, or whose key.
+
+        Raises:
+            Unauthorized: the token is not ours, has expired, or its session is over.
+        """
+        if token.startswith("tk_"):
+            return await self.by_key(token, scope)
+        session_id = self._tokens.read(token)
+        found = None if session_id is None else sessions.find(self._reader.single(), session_id)
+        if found is None:
+            raise Unauthorized("The token is not valid: it is not ours, has expired, or its session is over.")
+        caller = Principal(
+            user_id=found.user_id,
+            organization_id=found.organization_id,
+            role=found.role,
+            scopes=frozenset({"*"}),
+            session_id=found.id,
+        )
+        return _known(caller, scope)
+
+    def _touch(self, key_id: int) -> None:
+        if key_id not in self._touching:
+            self._touching.add(key_id)
+            noted = self._writer.soon(lambda tx: api_keys.touch(tx, key_id))
+            noted.add_done_callback(lambda _: self._touching.discard(key_id))
 
 
-def security_map(authenticate: Authenticator) -> dict[str, type]:
+def _known(caller: Principal, scope: Any) -> dict[str, Any]:
+    exchange_of(scope).user_id = caller.user_id
+    return {"sub": caller.user_id, "caller": caller}
+
+
+def confirm(tx: Transaction, caller: Principal) -> Principal:
+    """Look within a write who its caller is by now: what went before it may have ended the key or session.
+
+    Raises:
+        Unauthorized: the key was revoked, the session ended, or the user deactivated or deleted.
+    """
+    if caller.session_id is not None:
+        session = sessions.find(tx, caller.session_id)
+        role = None if session is None else session.role
+    else:
+        role = api_keys.role_of(tx, caller.api_key_id)
+    if role is None:
+        raise Unauthorized("What you signed in with is not valid any more: it was revoked in the meantime.")
+    return caller if role == caller.role else replace(caller, role=role)
+
+
+def security_map(authenticator: Authenticator) -> dict[str, type]:
     """Make Connexion's security handlers, which read the header themselves and inspect nothing per call."""
 
     class KeyHeader(ApiKeySecurityHandler):  # type: ignore[misc]  # connexion ships no types
@@ -55,7 +160,7 @@ def security_map(authenticate: Authenticator) -> dict[str, type]:
 
             def verify(request: Any) -> Any:
                 values = _header(request.scope, name)
-                return authenticate(values[0], request.scope) if values else NO_VALUE
+                return authenticator.by_key(values[0], request.scope) if values else NO_VALUE
 
             return verify
 
@@ -67,8 +172,8 @@ def security_map(authenticate: Authenticator) -> dict[str, type]:
                     return NO_VALUE
                 kind, _, token = values[0].partition(" ")
                 if kind.lower() != "bearer" or not token.strip():
-                    raise Unauthorized("Write the header as `Authorization: Bearer <key>`.")
-                return authenticate(token.strip(), request.scope)
+                    raise Unauthorized("Write the header as `Authorization: Bearer <token or key>`.")
+                return authenticator.by_bearer(token.strip(), request.scope)
 
             return verify
 

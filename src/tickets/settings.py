@@ -68,6 +68,12 @@ def _database_url(text: str) -> str:
     return text
 
 
+def _reset_url(text: str) -> str:
+    if "{token}" not in text or not text.startswith(("http://", "https://")):
+        raise ValueError("write it like https://help.example.com/reset?token={token}")
+    return text
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -87,10 +93,17 @@ class Settings:
         var_dir: folder for what the service writes.
         database_url: SQLAlchemy URL; the default is ``tickets.db`` under `var_dir`.
         env: ``development`` or ``production``.
-        secret_key: signs cursors and seals stored secrets, at least 32 characters; made on first start
-            for the embedded default, required in production.
+        secret_key: signs tokens and cursors and seals stored secrets, at least 32 characters; made on first start
+            for the embedded default, required in production. Several, separated by commas, while one replaces
+            another: the first signs, all are accepted.
         rate_limit_api_key: requests an API key may make, like ``5/second``.
+        rate_limit_session: requests a user may make with sessions.
         rate_limit_anonymous: requests an IP address may make without valid credentials.
+        rate_limit_auth: requests an IP address may make to sign up, in and out.
+        rate_limit_login: wrong passwords that are heard from an IP address.
+        access_token_seconds: how long an access token is good.
+        session_seconds: how long a session can be prolonged.
+        password_reset_url: the page that sets a forgotten password; ``{token}`` becomes the token.
         cors_origins: origins that browsers may call from; none by default.
         trusted_proxies: networks whose ``X-Forwarded-For`` is believed.
         log_level: debug, info, warning or error.
@@ -105,7 +118,13 @@ class Settings:
     env: str = _setting(_one_of("development", "production"), default="development")
     secret_key: str = _setting(str, default="", repr=False)
     rate_limit_api_key: str = _setting(_rate, default="5/second")
+    rate_limit_session: str = _setting(_rate, default="60/minute")
     rate_limit_anonymous: str = _setting(_rate, default="30/minute")
+    rate_limit_auth: str = _setting(_rate, default="100/15 minute")
+    rate_limit_login: str = _setting(_rate, default="10/minute")
+    access_token_seconds: int = _setting(_positive, default=86_400)
+    session_seconds: int = _setting(_positive, default=30 * 86_400)
+    password_reset_url: str = _setting(_reset_url, default="http://127.0.0.1:8080/reset-password#token={token}")
     cors_origins: tuple[str, ...] = _setting(_words, default=())
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(_networks, default=())
     log_level: str = _setting(_one_of("debug", "info", "warning", "error"), default="info")
@@ -119,7 +138,7 @@ class Settings:
         object.__setattr__(self, "var_dir", var_dir)
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{var_dir / 'tickets.db'}")
-        if self.secret_key and len(self.secret_key) < MIN_SECRET:
+        if any(len(key) < MIN_SECRET for key in self._secret_keys()):
             raise SettingsError("TICKETS_SECRET_KEY is too short: use at least 32 random characters.")
         if self.env == "production" and not self.secret_key:
             raise SettingsError("TICKETS_ENV=production needs TICKETS_SECRET_KEY: set at least 32 random characters.")
@@ -144,10 +163,20 @@ class Settings:
                 raise SettingsError(f"{shown} cannot be used: {error}.") from None
         return cls(**values)
 
-    def signing_key(self) -> bytes:
-        """Return the secret key; the embedded default makes one on first use, readable by its owner only."""
+    def _secret_keys(self) -> list[str]:
+        return [key.strip() for key in self.secret_key.split(",")] if self.secret_key else []
+
+    def reset_link(self, token: str) -> str:
+        """Make the address of the page where a password is set with a token."""
+        return self.password_reset_url.replace("{token}", token)
+
+    def signing_keys(self) -> list[bytes]:
+        """Return the secret keys, of which the first signs.
+
+        The embedded default makes one on first use, readable by its owner only.
+        """
         if self.secret_key:
-            return self.secret_key.encode()
+            return [key.encode() for key in self._secret_keys()]
         file = self.var_dir / "secret.key"
         if not file.exists():
             # Whole or not at all: a key that was cut off would be one that anybody can guess.
@@ -162,4 +191,4 @@ class Settings:
         key = file.read_bytes()
         if len(key) < MIN_SECRET:
             raise SettingsError(f"{file.name} is damaged: put the old key back, or delete the file for a new one.")
-        return key
+        return [key]

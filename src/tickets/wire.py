@@ -91,6 +91,7 @@ class User(TypedDict):
     id: Id
     organization_id: Id
     email: Email
+    email_verified_at: NullableTimestamp | None
     name: Name
     role: Role
     is_active: bool
@@ -112,6 +113,68 @@ class UserUpdate(TypedDict):
     role: NotRequired[AssignableRole]
     is_active: NotRequired[bool]
     version: NotRequired[Version]
+
+
+Password: TypeAlias = str
+
+
+AccessToken: TypeAlias = str
+
+
+RefreshToken: TypeAlias = str
+
+
+class RegisterRequest(TypedDict):
+    email: Email
+    password: Password
+    name: Name
+    organization_name: NotRequired[Name]
+    organization_slug: NotRequired[Slug]
+
+
+class Registered(TypedDict):
+    email: Email
+    verification_required: bool
+
+
+class LoginRequest(TypedDict):
+    email: Email
+    password: str
+
+
+class RefreshRequest(TypedDict):
+    refresh_token: RefreshToken
+
+
+class Tokens(TypedDict):
+    access_token: AccessToken
+    refresh_token: RefreshToken
+    token_type: Literal['Bearer']
+    expires_in: int
+
+
+class EmailRequest(TypedDict):
+    email: Email
+
+
+class MailAccepted(TypedDict):
+    email: Email
+    expires_in: int
+
+
+class VerifyRequest(TypedDict):
+    email: Email
+    code: str
+
+
+class EmailVerified(TypedDict):
+    email: Email
+    verified: bool
+
+
+class PasswordResetConfirmation(TypedDict):
+    token: str
+    password: Password
 
 
 TeamDescription: TypeAlias = str
@@ -359,6 +422,10 @@ class ApiKeyCreate(TypedDict):
     expires_at: NotRequired[ApiKeyExpiry | None]
 
 
+class ApiKeyRotation(TypedDict):
+    overlap_seconds: NotRequired[int]
+
+
 class Health(TypedDict):
     status: Literal['ok']
 
@@ -374,7 +441,7 @@ class Meta(TypedDict):
     uptime_seconds: float
 
 
-ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'forbidden', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'in_use', 'last_admin', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
+ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'invalid_credentials', 'invalid_code', 'forbidden', 'email_not_verified', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'in_use', 'last_admin', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
 
 
 ProblemError = TypedDict(
@@ -431,6 +498,21 @@ class Organization(TypedDict):
     version: Version
     created_at: Timestamp
     updated_at: Timestamp
+
+
+class Me(TypedDict):
+    id: Id
+    organization_id: Id
+    email: Email
+    email_verified_at: NullableTimestamp | None
+    name: Name
+    role: Role
+    is_active: bool
+    version: Version
+    created_at: Timestamp
+    updated_at: Timestamp
+    organization: Organization
+    scopes: Scopes
 
 
 class Readiness(TypedDict):

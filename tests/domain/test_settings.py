@@ -91,17 +91,17 @@ class TestFromEnv:
 class TestSigningKey:
     def test_the_one_that_was_set_is_used(self, tmp_path):
         settings = Settings(var_dir=tmp_path, secret_key=SECRET)
-        assert settings.signing_key() == SECRET.encode()
+        assert settings.signing_keys() == [SECRET.encode()]
         assert not list(tmp_path.iterdir())
 
     def test_one_is_made_on_first_use_and_stays(self, tmp_path):
-        made = Settings(var_dir=tmp_path).signing_key()
+        [made] = Settings(var_dir=tmp_path).signing_keys()
         assert len(made) >= 32
-        assert Settings(var_dir=tmp_path).signing_key() == made
+        assert Settings(var_dir=tmp_path).signing_keys() == [made]
         assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
 
     @pytest.mark.parametrize("left", ["", "x" * 31])
     def test_a_file_that_was_cut_off_is_refused_rather_than_signed_with(self, tmp_path, left):
         (tmp_path / "secret.key").write_text(left)
         with pytest.raises(SettingsError, match=r"secret\.key is damaged"):
-            Settings(var_dir=tmp_path).signing_key()
+            Settings(var_dir=tmp_path).signing_keys()

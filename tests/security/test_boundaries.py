@@ -226,12 +226,12 @@ class TestSecrets:
         file = service.settings.var_dir / "secret.key"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert len(file.read_bytes()) >= 32
-        assert service.settings.signing_key() == file.read_bytes()
+        assert service.settings.signing_keys() == [file.read_bytes()]
 
     def test_its_mode_does_not_depend_on_the_umask(self, tmp_path: Path):
         before = os.umask(0)
         try:
-            Settings(var_dir=tmp_path).signing_key()
+            Settings(var_dir=tmp_path).signing_keys()
         finally:
             os.umask(before)
         assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
@@ -239,7 +239,7 @@ class TestSecrets:
     def test_two_services_do_not_share_one(self, tmp_path: Path):
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
-        assert Settings(var_dir=tmp_path / "a").signing_key() != Settings(var_dir=tmp_path / "b").signing_key()
+        assert Settings(var_dir=tmp_path / "a").signing_keys() != Settings(var_dir=tmp_path / "b").signing_key()
 
     def test_the_secret_is_not_in_the_text_of_the_settings(self, tmp_path: Path):
         secret = "correct-horse-battery-staple-and-more"

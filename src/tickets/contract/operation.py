@@ -8,6 +8,7 @@ transaction, and finishes the answer.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from inspect import iscoroutinefunction
 from typing import Any
 
 import flask
@@ -19,16 +20,17 @@ from tickets.contract.document import Document
 from tickets.contract.policy import Policy
 from tickets.contract.validation import Checker, Parameters, check_content_type, parse_json, parse_query
 from tickets.db import Transaction
-from tickets.domain import api_keys
 from tickets.domain.access import Principal
 from tickets.errors import InvalidRequest, NotFound, Problem
 from tickets.http import idempotency, problems
-from tickets.http.context import Call, Services, matches
+from tickets.http.context import Call, Services, Stages, matches
 from tickets.http.exchange import JSON, Exchange, Receive, Response, Scope, Send, exchange_of
 from tickets.http.idempotency import Attempt, Idempotency
 from tickets.http.pagination import link_header
+from tickets.http.pool import Pool
 from tickets.http.rate_limit import RateLimiter
 from tickets.http.transaction import Reader, Writer
+from tickets.security import confirm
 
 MAX_ID = 2**63 - 1
 
@@ -44,6 +46,7 @@ class Runtime:
     writer: Writer
     limiter: RateLimiter
     idempotency: Idempotency
+    pool: Pool
     flask_app: flask.Flask = field(init=False)
 
 
@@ -62,7 +65,7 @@ class Plan:
         self.method: str = operation.method.upper()
         self.handler: Callable[..., Any] = operation.function
         self.policy = Policy(spec)
-        self.exempt = spec.get("x-rate-limit") == "exempt"
+        self.rate_limit: str = spec.get("x-rate-limit", "")
         self.long = spec.get("x-execution") == "thread"
         self.secret = spec.get("x-secret-response", False)
         self._runtime = runtime
@@ -75,8 +78,11 @@ class Plan:
         self._body = Checker(operation.body_schema(), "body") if operation.request_body else None
         self._status = next(int(status) for status in spec["responses"] if status.startswith("2"))
         success = document.resolve(_raw(document, operation)["responses"][str(self._status)])
-        self._location = _location(document, success) if self._status == 201 else None  # noqa: PLR2004 - Created
+        shown = success.get("headers", {})
+        self._has_etag = "ETag" in shown
+        self._location = _location(document, success) if "Location" in shown else None
         self._writes = self.method != "GET"
+        self._in_stages = iscoroutinefunction(self.handler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
@@ -95,6 +101,8 @@ class Plan:
         if self._body is not None:
             arguments["body"] = await self._read_body(scope, receive)
         runtime = self._runtime
+        if self._in_stages:
+            return await self._stage_by_stage(scope, arguments, exchange)
 
         def perform(transaction: Transaction | Reader, acting: Principal | None) -> Response:
             call = Call(runtime.services, acting, transaction, self.operation_id, headers.get("If-Match"))
@@ -114,13 +122,26 @@ class Plan:
         attempt = idempotency.attempt(caller, self.method, scope["path"], key, arguments.get("body"))
         return await self._once(caller, attempt, perform, scope["path"], exchange)
 
+    async def _stage_by_stage(self, scope: Scope, arguments: dict[str, Any], exchange: Exchange) -> Response:
+        """Let a handler that is a coroutine open its transactions itself; nobody has signed in to call it."""
+        runtime = self._runtime
+        with runtime.flask_app.app_context():
+            flask.g.call = Stages(
+                services=runtime.services,
+                client=exchange.client,
+                reader=runtime.reader,
+                run=runtime.writer.run,
+                pool=runtime.pool,
+            )
+            return self._finish(await self.handler(**arguments), scope)
+
     async def _write(self, caller: Principal | None, work: _Work) -> Response:
         """Run a write for who its caller is when its turn comes: what went before it may have taken a right away."""
 
         def confirmed(transaction: Transaction) -> Response:
             acting = caller
             if caller is not None:
-                acting = api_keys.confirm(transaction, caller)
+                acting = confirm(transaction, caller)
                 self.policy.check(acting)
             return work(transaction, acting)
 
@@ -130,13 +151,13 @@ class Plan:
     def _admit(self, scope: Scope, exchange: Exchange) -> Principal | None:
         """Count the call and let its caller pass."""
         limiter = self._runtime.limiter
-        if self.policy.public:
-            if not self.exempt:
-                limiter.count_anonymous(exchange)
-            return None
-        caller: Principal = scope["extensions"]["connexion_context"]["token_info"]["caller"]
-        limiter.count(exchange, caller)
-        self.policy.check(caller)
+        caller: Principal | None = None
+        if not self.policy.public:
+            caller = scope["extensions"]["connexion_context"]["token_info"]["caller"]
+        if self.rate_limit != "exempt":
+            limiter.count(exchange, caller, signing_in=self.rate_limit == "auth")
+        if caller is not None:
+            self.policy.check(caller)
         return caller
 
     async def _once(
@@ -210,7 +231,7 @@ class Plan:
         if body is None:
             return Response(self._status, [])
         headers = [(b"content-type", JSON)]
-        if "version" in body and "id" in body:
+        if self._has_etag:
             headers.append((b"etag", b'"%d"' % body["version"]))
         if self._location is not None:
             headers.append((b"location", self._location(body)))

@@ -23,8 +23,9 @@ class Principal:
         user_id: the account.
         organization_id: its tenant.
         role: admin, agent, user or platform.
-        scopes: what its key may do, for example ``tickets:read``, or ``*``.
-        api_key_id: the key it came with.
+        scopes: what its key may do, for example ``tickets:read``, or ``*``; a session may do all.
+        api_key_id: the key it came with, or None.
+        session_id: the session it came with, or None.
         rate_limit: the key's own limit, for example ``1000/second``.
     """
 
@@ -32,7 +33,8 @@ class Principal:
     organization_id: int
     role: str
     scopes: frozenset[str]
-    api_key_id: int
+    api_key_id: int | None = None
+    session_id: int | None = None
     rate_limit: str | None = None
 
     @property

@@ -1,7 +1,6 @@
 """API keys: made, shown once, looked up by their hash, revoked."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlalchemy import bindparam, select, update
 
@@ -9,7 +8,7 @@ from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
-from tickets.errors import InputError, InsufficientScope, InvalidRequest, Unauthorized
+from tickets.errors import InputError, InsufficientScope, InvalidRequest
 from tickets.models import ApiKey, User
 
 TOUCH_EVERY = clock.MINUTE
@@ -110,16 +109,10 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
     return caller, found.last_used_at is None or found.last_used_at + TOUCH_EVERY <= moment
 
 
-def confirm(tx: Transaction, caller: Principal) -> Principal:
-    """Look within a write who its caller is by now: what went before it may have ended the key.
-
-    Raises:
-        Unauthorized: the key was revoked, or its user deactivated or deleted.
-    """
-    found = tx.first(_ROLE, key_id=caller.api_key_id)
-    if found is None:
-        raise Unauthorized("The API key is not valid any more: it was revoked in the meantime.")
-    return caller if found.role == caller.role else replace(caller, role=found.role)
+def role_of(tx: Transaction, api_key_id: int | None) -> str | None:
+    """Find the role a key acts with; None when it was revoked, or its user deactivated or deleted."""
+    found = tx.first(_ROLE, key_id=api_key_id)
+    return None if found is None else found.role
 
 
 def touch(tx: Transaction, api_key_id: int) -> None:

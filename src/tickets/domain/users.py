@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import contacts, records
 from tickets.errors import LastAdmin
@@ -23,8 +24,30 @@ _OTHER_ADMIN = Statement(
 _BY_EMAIL = Statement(select(*User.__table__.c).where(User.email == bindparam("email")))
 
 
-def create(tx: Transaction, organization_id: int, *, email: str, name: str, role: str, is_active: bool = True) -> Row:
-    """Make an account; its e-mail is unique in the whole service."""
+_BY_ID = Statement(select(*User.__table__.c).where(User.id == bindparam("id")))
+
+
+def create(
+    tx: Transaction,
+    organization_id: int,
+    *,
+    email: str,
+    name: str,
+    role: str,
+    is_active: bool = True,
+    vouched: bool = True,
+) -> Row:
+    """Make an account; its e-mail is unique in the whole service.
+
+    Args:
+        tx: where to write.
+        organization_id: of the account.
+        email: in any letter case; it is kept in lower case.
+        name: shown to others.
+        role: admin, agent, user or platform.
+        is_active: whether it can be used.
+        vouched: whether who makes it knows whose address it is; who signs up has to verify it.
+    """
     return records.add(
         tx,
         User,
@@ -33,7 +56,13 @@ def create(tx: Transaction, organization_id: int, *, email: str, name: str, role
         name=name,
         role=role,
         is_active=is_active,
+        email_verified_at=clock.now() if vouched else None,
     )
+
+
+def by_id(tx: Transaction, user_id: int) -> Row | None:
+    """Find an account by its id, in any organization."""
+    return tx.first(_BY_ID, id=user_id)
 
 
 def by_email(tx: Transaction, email: str) -> Row | None:

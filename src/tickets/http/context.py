@@ -1,6 +1,6 @@
 """What a handler may ask for: the transaction it runs in and who is asking."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,13 @@ from tickets.contract.document import Document
 from tickets.db import Row, Transaction
 from tickets.domain.access import Principal
 from tickets.domain.listing import Listing
+from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import PreconditionFailed, VersionConflict
 from tickets.http.pagination import Cursors, binding
+from tickets.http.pool import Pool
+from tickets.http.rate_limit import FailedLogins
 from tickets.http.transaction import Reader
+from tickets.security import AccessTokens
 from tickets.settings import Settings
 
 
@@ -23,6 +27,9 @@ class Services:
     settings: Settings
     document: Document
     cursors: Cursors
+    tokens: AccessTokens
+    one_time: OneTimeSecrets
+    failed_logins: FailedLogins
     started_at: int
 
 
@@ -137,6 +144,50 @@ def matches(header: str, version: int, *, weak: bool) -> bool:
     """
     tags = (f'"{version}"', f'W/"{version}"') if weak else (f'"{version}"',)
     return header.strip() == "*" or any(part.strip() in tags for part in header.split(","))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """A call in stages: its handler is a coroutine and opens each transaction itself, to do something else between.
+
+    Attributes:
+        services: what lives as long as the application.
+        client: the address that asks.
+        reader: see `read`.
+        run: see `write`.
+        pool: see `compute`.
+    """
+
+    services: Services
+    client: str
+    reader: Reader
+    run: Callable[[Callable[[Transaction], Any]], Awaitable[Any]]
+    pool: Pool
+
+    def read(self, work: Callable[[Transaction], Any]) -> Any:
+        """Run short reads on one snapshot."""
+        try:
+            return work(self.reader.begin())
+        finally:
+            self.reader.end()
+
+    async def write(self, work: Callable[[Transaction], Any]) -> Any:
+        """Run work in a transaction, and return its result once it is on disk."""
+        return await self.run(work)
+
+    async def compute(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run what takes a core for long, outside any transaction.
+
+        Raises:
+            ServiceUnavailable: too many wait for that already.
+        """
+        return await self.pool.run(function, *args)
+
+
+def stages() -> Stages:
+    """Return the call being handled by a coroutine in this Flask application context."""
+    call: Stages = flask.g.call
+    return call
 
 
 def current() -> Call:

@@ -9,7 +9,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import bindparam, delete, insert, select
 
 from tickets import clock
@@ -71,11 +71,12 @@ class Idempotency:
     """Remembers answers.
 
     Args:
-        secret: the service's key; seals answers that show a secret.
+        secrets: of the service; the first seals answers that show a secret, all open them.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        self._sealed = Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"idempotency:" + secret).digest()))
+    def __init__(self, secrets: list[bytes]) -> None:
+        digests = [hashlib.sha256(b"idempotency:" + secret).digest() for secret in secrets]
+        self._sealed = MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
         self._running: set[bytes] = set()
 
     def enter(self, this: Attempt) -> None:

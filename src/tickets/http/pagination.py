@@ -19,18 +19,18 @@ class Cursors:
     """Writes and reads cursors.
 
     Args:
-        secret: the service's signing key.
+        secrets: of the service; the first signs, all are accepted.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        self._key = hashlib.sha256(b"cursor:" + secret).digest()
+    def __init__(self, secrets: list[bytes]) -> None:
+        self._keys = [hashlib.sha256(b"cursor:" + secret).digest() for secret in secrets]
 
     def write(self, position: Position | None, binding: bytes) -> str | None:
         """Make the cursor of a position; None stays None, at either end of a list."""
         if position is None:
             return None
         payload = msgspec.msgpack.encode(position)
-        return base64.urlsafe_b64encode(self._tag(payload, binding) + payload).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(_tag(self._keys[0], payload, binding) + payload).rstrip(b"=").decode()
 
     def read(self, cursor: str, binding: bytes) -> Position:
         """Read a cursor back.
@@ -43,15 +43,16 @@ class Cursors:
         except ValueError:
             raw = b""
         tag, payload = raw[:_TAG], raw[_TAG:]
-        if not hmac.compare_digest(tag, self._tag(payload, binding)):
+        if not any(hmac.compare_digest(tag, _tag(key, payload, binding)) for key in self._keys):
             raise InvalidRequest(
                 "The cursor is not of this list. Take it unchanged from the last page; keep filters and sort.",
                 errors=[InputError("/cursor", "does not belong to this list, filter and sort", "query")],
             )
         return msgspec.msgpack.decode(payload, type=Position)
 
-    def _tag(self, payload: bytes, binding: bytes) -> bytes:
-        return hmac.digest(self._key, binding + payload, "sha256")[:_TAG]
+
+def _tag(key: bytes, payload: bytes, binding: bytes) -> bytes:
+    return hmac.digest(key, binding + payload, "sha256")[:_TAG]
 
 
 def binding(list_name: str, caller: Principal, where: Mapping[str, Any], sort: str) -> bytes:

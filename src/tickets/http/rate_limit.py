@@ -1,20 +1,31 @@
-"""Rate limits: counted per key or address, told in both families of headers, a 429 when used up.
+"""Rate limits: counted per key, user or address, told in both families of headers, a 429 when used up.
 
 The headers are the ``x-ratelimit-*`` family and ``RateLimit`` / ``RateLimit-Policy`` of the IETF's draft
 "RateLimit header fields for HTTP".
 """
 
 import math
-import time
 from functools import lru_cache
+from typing import NamedTuple
 
 from limits import RateLimitItem, parse
-from limits.storage import Storage
 
+from tickets import clock
 from tickets.domain.access import Principal
 from tickets.errors import Problem, RateLimited
 from tickets.http.exchange import Exchange
 from tickets.settings import Settings
+
+_FIRST_SWEEP = 10_000
+_SERVER_FAULT = 500
+
+
+class _Policy(NamedTuple):
+    """A limit that applies to a request: its name, its rate such as ``5/second``, and who it is counted for."""
+
+    name: str
+    rate: str
+    who: str
 
 
 class RateLimiter:
@@ -25,25 +36,29 @@ class RateLimiter:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._api_key = settings.rate_limit_api_key
-        self._anonymous = settings.rate_limit_anonymous
-        self._storage: Storage = _Windows()
+        self._settings = settings
+        self._windows = _Windows()
 
-    def count(self, exchange: Exchange, caller: Principal) -> None:
-        """Count a request of a caller.
+    def count(self, exchange: Exchange, caller: Principal | None, *, signing_in: bool = False) -> None:
+        """Count a request, by key, by the user of a session, or by address.
 
-        Raises:
-            RateLimited: the key has used up its window.
-        """
-        self._hit(exchange, "api-key", caller.rate_limit or self._api_key, str(caller.api_key_id))
-
-    def count_anonymous(self, exchange: Exchange) -> None:
-        """Count a request without valid credentials, by address.
+        Args:
+            exchange: the request.
+            caller: who asks; None for anybody.
+            signing_in: whether it also counts among those that sign up, in or out from an address.
 
         Raises:
-            RateLimited: the address has used up its window.
+            RateLimited: a limit is used up.
         """
-        self._hit(exchange, "anonymous", self._anonymous, exchange.client)
+        settings = self._settings
+        if caller is None:
+            policy = _Policy("anonymous", settings.rate_limit_anonymous, exchange.client)
+        elif caller.session_id is not None:
+            policy = _Policy("session", settings.rate_limit_session, str(caller.user_id))
+        else:
+            policy = _Policy("api-key", caller.rate_limit or settings.rate_limit_api_key, str(caller.api_key_id))
+        more = (_Policy("auth", settings.rate_limit_auth, exchange.client),) if signing_in else ()
+        self._hit(exchange, policy, *more)
 
     def count_refusal(self, exchange: Exchange, problem: Problem) -> Problem:
         """Count a failure that came before any count, by address; our own fault is nobody's.
@@ -53,82 +68,121 @@ class RateLimiter:
         """
         if exchange.rate_headers is None and problem.status < _SERVER_FAULT:
             try:
-                self.count_anonymous(exchange)
+                self.count(exchange, None)
             except RateLimited as limited:
                 return limited
         return problem
 
-    def _hit(self, exchange: Exchange, policy: str, rate: str, identity: str) -> None:
-        item = _parsed(rate)
-        window = item.get_expiry()
-        # The number of the window is in the key, so one call both counts and tells when the window ends.
-        number, into = divmod(time.time(), window)
-        used = self._storage.incr(f"{policy}/{identity}/{rate}/{int(number)}", window)
-        reset = max(1, math.ceil(window - into))
-        remaining = max(0, item.amount - used)
+    def _hit(self, exchange: Exchange, *policies: _Policy) -> None:
+        counted = [self._windows.count(policy) for policy in policies]
+        tightest = min(counted, key=lambda one: one.remaining)
         exchange.rate_headers = [
-            (b"x-ratelimit-limit", b"%d" % item.amount),
-            (b"x-ratelimit-remaining", b"%d" % remaining),
-            (b"x-ratelimit-reset", b"%d" % reset),
-            (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (policy.encode(), item.amount, window)),
-            (b"ratelimit", b'"%s";r=%d;t=%d' % (policy.encode(), remaining, reset)),
+            (b"x-ratelimit-limit", b"%d" % tightest.limit),
+            (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
+            (b"x-ratelimit-reset", b"%d" % tightest.reset),
+            (b"ratelimit-policy", b", ".join(one.policy_header for one in counted)),
+            (b"ratelimit", b", ".join(one.limit_header for one in counted)),
         ]
-        if used > item.amount:
-            raise RateLimited(
-                f"The limit {policy!r} of {rate} is used up; try again in {reset} s.",
-                headers={"retry-after": str(reset)},
-            )
+        for one in counted:
+            if one.is_over:
+                raise one.refusal()
 
 
-class _Windows(Storage):
-    """Counters of windows, in memory, dropped some time after their window ends.
+class FailedLogins:
+    """Counts wrong passwords, so that nobody can try many: from an address, for an account, or both.
+
+    An attempt counts when it begins, since many could begin at once, and is taken back when it succeeds. Who
+    is tried from everywhere is not locked out: after the limit for an account is used up, an address that was
+    not wrong yet is still heard.
+
+    Args:
+        settings: the limit.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._rate = settings.rate_limit_login
+        self._windows = _Windows()
+
+    def begin(self, client: str, email: str) -> None:
+        """Count an attempt.
+
+        Raises:
+            RateLimited: too many were wrong.
+        """
+        account = email.lower()
+        pair, address, everywhere = (
+            self._windows.count(_Policy("login", self._rate, who))
+            for who in (f"{client} {account}", client, f"* {account}")
+        )
+        for one in (pair, address):
+            if one.is_over:
+                raise one.refusal()
+        if everywhere.is_over and pair.used > 1:
+            raise everywhere.refusal()
+
+    def succeed(self, client: str, email: str) -> None:
+        """Take an attempt back."""
+        account = email.lower()
+        for who in (f"{client} {account}", client, f"* {account}"):
+            self._windows.count(_Policy("login", self._rate, who), -1)
+
+
+class _Counted(NamedTuple):
+    """What is left of a limit after a count."""
+
+    policy: _Policy
+    limit: int
+    used: int
+    window: int
+    reset: int
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
+
+    @property
+    def is_over(self) -> bool:
+        return self.used > self.limit
+
+    @property
+    def policy_header(self) -> bytes:
+        return b'"%s";q=%d;w=%d' % (self.policy.name.encode(), self.limit, self.window)
+
+    @property
+    def limit_header(self) -> bytes:
+        return b'"%s";r=%d;t=%d' % (self.policy.name.encode(), self.remaining, self.reset)
+
+    def refusal(self) -> RateLimited:
+        return RateLimited(
+            f"The limit {self.policy.name!r} of {self.policy.rate} is used up; try again in {self.reset} s.",
+            headers={"retry-after": str(self.reset)},
+        )
+
+
+class _Windows:
+    """Counters of fixed windows, dropped some time after their window ends; all calls come from one thread.
 
     The library's own memory storage starts a thread every ten milliseconds to do that, which costs every
     request its turn at the interpreter lock.
     """
 
-    STORAGE_SCHEME = None
-    base_exceptions = Exception
-
     def __init__(self) -> None:
-        super().__init__()
-        self._counts: dict[str, tuple[int, float]] = {}
+        self._counts: dict[tuple[_Policy, int], tuple[int, float]] = {}
         self._sweep_at = _FIRST_SWEEP
 
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count, and tell how much was counted in the window; requests come from one thread."""
-        counted, ends = self._counts.get(key) or (0, time.time() + expiry)
-        self._counts[key] = (counted + amount, ends)
+    def count(self, policy: _Policy, amount: int = 1) -> _Counted:
+        """Count within the present window of a policy."""
+        item = _parsed(policy.rate)
+        window = item.get_expiry()
+        now = clock.now() / clock.SECOND
+        number, into = divmod(now, window)
+        key = (policy, int(number))
+        used = (self._counts[key][0] if key in self._counts else 0) + amount
+        self._counts[key] = (used, now - into + window)
         if len(self._counts) >= self._sweep_at:
-            now = time.time()
             self._counts = {name: entry for name, entry in self._counts.items() if entry[1] > now}
             self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._counts))
-        return counted + amount
-
-    def get(self, key: str) -> int:
-        """Tell how much was counted."""
-        return self._counts.get(key, (0, 0.0))[0]
-
-    def get_expiry(self, key: str) -> float:
-        """Tell when the window ends."""
-        return self._counts.get(key, (0, time.time()))[1]
-
-    def check(self) -> bool:
-        """Tell that the storage works."""
-        return True
-
-    def reset(self) -> int:
-        """Forget everything."""
-        dropped, self._counts = len(self._counts), {}
-        return dropped
-
-    def clear(self, key: str) -> None:
-        """Forget one counter."""
-        self._counts.pop(key, None)
-
-
-_FIRST_SWEEP = 10_000
-_SERVER_FAULT = 500
+        return _Counted(policy, item.amount, used, window, max(1, math.ceil(window - into)))
 
 
 @lru_cache(maxsize=1024)

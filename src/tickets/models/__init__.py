@@ -5,7 +5,10 @@ from tickets.models.base import Base
 from tickets.models.comments import Comment
 from tickets.models.contacts import Contact
 from tickets.models.idempotency import IdempotencyRecord
+from tickets.models.one_time_secrets import OneTimeSecret
 from tickets.models.organizations import Counter, Organization
+from tickets.models.passwords import Password
+from tickets.models.sessions import RefreshToken, Session
 from tickets.models.teams import Team, TeamMember
 from tickets.models.tickets import Ticket
 from tickets.models.users import User
@@ -17,7 +20,11 @@ __all__ = [
     "Contact",
     "Counter",
     "IdempotencyRecord",
+    "OneTimeSecret",
     "Organization",
+    "Password",
+    "RefreshToken",
+    "Session",
     "Team",
     "TeamMember",
     "Ticket",

@@ -29,3 +29,4 @@ class User(Entity, Base):
     name: Mapped[str] = mapped_column(String(200))
     role: Mapped[str] = mapped_column(String(10))
     is_active: Mapped[bool] = mapped_column(Boolean)
+    email_verified_at: Mapped[int | None] = mapped_column(Big)

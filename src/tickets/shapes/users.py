@@ -3,6 +3,7 @@
 from tickets import wire
 from tickets.clock import rfc3339
 from tickets.db import Row
+from tickets.shapes import moment
 
 
 def user(row: Row) -> wire.User:
@@ -11,6 +12,7 @@ def user(row: Row) -> wire.User:
         "id": row.id,
         "organization_id": row.organization_id,
         "email": row.email,
+        "email_verified_at": moment(row.email_verified_at),
         "name": row.name,
         "role": row.role,
         "is_active": row.is_active,

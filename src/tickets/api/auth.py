@@ -1,0 +1,115 @@
+"""Signing up, in and out; verified addresses and forgotten passwords.
+
+Whoever calls these is nobody yet. Handlers that hash a password are coroutines: the hash is made in a thread,
+between two transactions.
+"""
+
+from tickets import clock, wire
+from tickets.domain import access, passwords, registration, sessions
+from tickets.domain.one_time_secrets import LIFETIMES
+from tickets.domain.registration import Newcomer
+from tickets.domain.sessions import Opened
+from tickets.errors import Forbidden, InvalidCode, InvalidCredentials, Unauthorized
+from tickets.http.context import Stages, current, stages
+from tickets.shapes.auth import me as show
+
+_UNUSABLE = "The code is wrong, was used already, or has expired; ask for a new one."
+
+
+async def register(*, body: wire.RegisterRequest) -> wire.Registered:
+    """Sign up."""
+    call = stages()
+    newcomer = Newcomer(
+        email=body["email"],
+        name=body["name"],
+        password_hash=await call.compute(passwords.chosen, body["password"], body["email"]),
+        organization_name=body.get("organization_name"),
+        organization_slug=body.get("organization_slug"),
+    )
+    must_verify = await call.write(lambda tx: registration.register(tx, call.services.settings, newcomer))
+    return {"email": newcomer.email.lower(), "verification_required": must_verify}
+
+
+async def login(*, body: wire.LoginRequest) -> wire.Tokens:
+    """Sign in."""
+    call = stages()
+    failed = call.services.failed_logins
+    failed.begin(call.client, body["email"])
+    user_id, stored = call.read(lambda tx: passwords.of_email(tx, body["email"])) or (0, None)
+    if not await call.compute(passwords.is_right, stored, body["password"]):
+        raise InvalidCredentials("The e-mail address or the password is wrong.")
+    failed.succeed(call.client, body["email"])
+    lifetime = call.services.settings.session_seconds * clock.SECOND
+    opened = await call.write(lambda tx: sessions.start(tx, user_id, stored, lifetime=lifetime))
+    if passwords.is_outdated(stored):
+        renewed = await call.compute(passwords.hashed, body["password"])
+        await call.write(lambda tx: passwords.renew(tx, user_id, stored, renewed))
+    return _tokens(call, opened)
+
+
+async def refresh_tokens(*, body: wire.RefreshRequest) -> wire.Tokens:
+    """Give new tokens for a refresh token."""
+    call = stages()
+    opened = await call.write(lambda tx: sessions.prolong(tx, body["refresh_token"]))
+    if opened is None:
+        raise Unauthorized("The refresh token is not valid: it is unknown, was used before, or its session is over.")
+    return _tokens(call, opened)
+
+
+def logout() -> None:
+    """Sign out."""
+    call = current()
+    if call.caller.session_id is None:
+        raise Forbidden("An API key has no session to end; DELETE /api-keys/{api_key_id} revokes it.")
+    sessions.end(call.tx, call.caller.session_id)
+
+
+def get_me() -> wire.Me:
+    """Show who is asking."""
+    call = current()
+    user = access.user(call.tx, call.caller, call.caller.user_id)
+    return show(user, access.organization(call.tx, user.organization_id), call.caller.scopes)
+
+
+def request_email_otp(*, body: wire.EmailRequest) -> wire.MailAccepted:
+    """Have a code sent."""
+    return _mail(body["email"], "verify_email")
+
+
+async def verify_email_otp(*, body: wire.VerifyRequest) -> wire.EmailVerified:
+    """Verify an address with its code."""
+    call = stages()
+    one_time = call.services.one_time
+    user = await call.write(lambda tx: registration.verify(tx, one_time, email=body["email"], code=body["code"]))
+    if user is None:
+        raise InvalidCode(_UNUSABLE)
+    return {"email": user.email, "verified": True}
+
+
+def request_password_reset(*, body: wire.EmailRequest) -> wire.MailAccepted:
+    """Have a link sent."""
+    return _mail(body["email"], "reset_password")
+
+
+async def confirm_password_reset(*, body: wire.PasswordResetConfirmation) -> None:
+    """Set a password with the token of a mail."""
+    call = stages()
+    hashed = await call.compute(passwords.chosen, body["password"])
+    one_time = call.services.one_time
+    if not await call.write(lambda tx: registration.reset(tx, one_time, token=body["token"], password_hash=hashed)):
+        raise InvalidCode(_UNUSABLE)
+
+
+def _mail(email: str, purpose: str) -> wire.MailAccepted:
+    registration.ask(current().tx, email, purpose)
+    return {"email": email.lower(), "expires_in": LIFETIMES[purpose] // clock.SECOND}
+
+
+def _tokens(call: Stages, opened: Opened) -> wire.Tokens:
+    tokens = call.services.tokens
+    return {
+        "access_token": tokens.write(opened.id, opened.user_id),
+        "refresh_token": opened.refresh_token,
+        "token_type": "Bearer",
+        "expires_in": tokens.lifetime,
+    }

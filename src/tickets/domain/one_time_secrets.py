@@ -1,0 +1,86 @@
+"""Codes and tokens that are sent by mail: six digits to verify an address, a long token to set a password."""
+
+import hashlib
+import hmac
+import secrets as dice
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from tickets import clock
+from tickets.db import Row, Statement, Transaction
+from tickets.models import OneTimeSecret
+
+LIFETIMES = {"verify_email": 10 * clock.MINUTE, "reset_password": clock.HOUR}
+_TRIES = 5
+
+_OF_USER = (OneTimeSecret.user_id == bindparam("of_user"), OneTimeSecret.purpose == bindparam("for_purpose"))
+_FORGET = Statement(delete(OneTimeSecret).where(*_OF_USER))
+_KEEP = Statement(
+    insert(OneTimeSecret).values(
+        {name: bindparam(name) for name in ("user_id", "purpose", "digest", "tries_left", "expires_at")}
+    )
+)
+_FIND = Statement(select(*OneTimeSecret.__table__.c).where(*_OF_USER))
+_BY_DIGEST = Statement(
+    select(*OneTimeSecret.__table__.c).where(
+        OneTimeSecret.digest == bindparam("digest"), OneTimeSecret.purpose == bindparam("for_purpose")
+    )
+)
+_MISS = Statement(update(OneTimeSecret).where(*_OF_USER).values(tries_left=OneTimeSecret.tries_left - 1))
+_PURGE = Statement(delete(OneTimeSecret).where(OneTimeSecret.expires_at <= bindparam("now")))
+
+
+class OneTimeSecrets:
+    """Gives secrets out and takes them back.
+
+    Args:
+        secrets: of the service; the first is used, and what was sent with another has to be asked for anew. Six
+            digits hashed without a key could be found by trying all.
+    """
+
+    def __init__(self, secrets: list[bytes]) -> None:
+        self._key = hashlib.sha256(b"one-time secret:" + secrets[0]).digest()
+
+    def give(self, tx: Transaction, user: Row, purpose: str) -> str:
+        """Make a new secret for a user; the last one for the purpose is good no more."""
+        secret = f"{dice.randbelow(10**6):06d}" if purpose == "verify_email" else dice.token_urlsafe(32)
+        tx.run(_FORGET, of_user=user.id, for_purpose=purpose)
+        tx.run(
+            _KEEP,
+            user_id=user.id,
+            purpose=purpose,
+            digest=self._digest(purpose, secret, user.id if purpose == "verify_email" else 0),
+            tries_left=_TRIES,
+            expires_at=clock.now() + LIFETIMES[purpose],
+        )
+        return secret
+
+    def take_code(self, tx: Transaction, user: Row, code: str) -> bool:
+        """Tell whether a code verifies the address of a user; it works once, and only so many wrong ones are heard."""
+        purpose = "verify_email"
+        found = tx.first(_FIND, of_user=user.id, for_purpose=purpose)
+        if found is None or found.expires_at <= clock.now() or found.tries_left < 1:
+            return False
+        if not hmac.compare_digest(found.digest, self._digest(purpose, code, user.id)):
+            tx.run(_MISS, of_user=user.id, for_purpose=purpose)
+            return False
+        tx.run(_FORGET, of_user=user.id, for_purpose=purpose)
+        return True
+
+    def take_token(self, tx: Transaction, token: str) -> int | None:
+        """Return whose password a token may set; it works once."""
+        purpose = "reset_password"
+        found = tx.first(_BY_DIGEST, digest=self._digest(purpose, token, 0), for_purpose=purpose)
+        if found is None or found.expires_at <= clock.now():
+            return None
+        tx.run(_FORGET, of_user=found.user_id, for_purpose=purpose)
+        user_id: int = found.user_id
+        return user_id
+
+    def _digest(self, purpose: str, secret: str, user_id: int) -> bytes:
+        return hmac.digest(self._key, f"{purpose}\0{user_id}\0{secret}".encode(), "sha256")
+
+
+def purge(tx: Transaction) -> int:
+    """Delete what has expired; returns how many."""
+    return tx.run(_PURGE, now=clock.now())

@@ -1,0 +1,116 @@
+"""Signing up, verifying an address, setting a forgotten password: whatever an account's owner does by themselves."""
+
+from typing import NamedTuple
+
+from tickets import clock
+from tickets.db import Row, Transaction
+from tickets.domain import jobs, mail, organizations, passwords, records, sessions, users
+from tickets.domain.one_time_secrets import LIFETIMES, OneTimeSecrets
+from tickets.errors import InputError, NotFound
+from tickets.models import User
+from tickets.settings import Settings
+
+SEND_SECRET = "send_secret"  # noqa: S105 - the name of a kind of job
+"""The job that sends a code or a token, if there is an account to send it to."""
+
+
+class Newcomer(NamedTuple):
+    """Who signs up.
+
+    Attributes:
+        email: their address.
+        name: their name.
+        password_hash: of the password they chose.
+        organization_name: the organization they found, or None.
+        organization_slug: the organization they join, or None.
+    """
+
+    email: str
+    name: str
+    password_hash: str
+    organization_name: str | None = None
+    organization_slug: str | None = None
+
+
+def register(tx: Transaction, settings: Settings, newcomer: Newcomer) -> bool:
+    """Make an account, or tell the owner of a taken address by mail; nobody else can tell which.
+
+    Returns:
+        Whether the address has to be verified before signing in.
+
+    Raises:
+        NotFound: there is no organization with the slug that lets people join by themselves.
+    """
+    organization = None
+    if newcomer.organization_slug is not None:
+        organization = _open_organization(tx, newcomer.organization_slug)
+    must_verify = organization is not None and organization.settings["require_verified_email"]
+    taken = users.by_email(tx, newcomer.email)
+    if taken is not None:
+        mail.enqueue(tx, settings, "already_registered", to=taken.email, name=taken.name)
+        return must_verify
+    role = "user" if organization is not None else "admin"
+    if organization is None:
+        organization = organizations.create(tx, name=newcomer.organization_name or newcomer.name)
+    user = users.create(tx, organization.id, email=newcomer.email, name=newcomer.name, role=role, vouched=False)
+    passwords.store(tx, user.id, newcomer.password_hash)
+    ask(tx, user.email, "verify_email")
+    return must_verify
+
+
+def _open_organization(tx: Transaction, slug: str) -> Row:
+    found = organizations.by_slug(tx, slug)
+    if found is None or not found.settings["allow_self_registration"]:
+        detail = f"There is no organization {slug} that lets people join by themselves; ask its admin for an account."
+        raise NotFound(detail, errors=[InputError("/organization_slug", detail)])
+    return found
+
+
+def ask(tx: Transaction, email: str, purpose: str) -> None:
+    """Have a code or token sent to an address, if there is an account with it.
+
+    Who has an account is looked up by the job: the request does the same for any address, and takes as long.
+    """
+    jobs.enqueue(tx, SEND_SECRET, {"email": email.lower(), "purpose": purpose})
+
+
+def send(tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email: str, purpose: str) -> None:
+    """Do what `ask` asked for."""
+    user = users.by_email(tx, email)
+    if user is None or not user.is_active:
+        return
+    secret = one_time.give(tx, user, purpose)
+    minutes = LIFETIMES[purpose] // clock.MINUTE
+    to = {"to": user.email, "name": user.name, "organization_id": user.organization_id, "minutes": minutes}
+    if purpose == "verify_email":
+        mail.enqueue(tx, settings, "verify_email", code=secret, **to)
+    else:
+        mail.enqueue(tx, settings, "password_reset", link=settings.reset_link(secret), **to)
+
+
+def verify(tx: Transaction, one_time: OneTimeSecrets, *, email: str, code: str) -> Row | None:
+    """Verify an address with a code.
+
+    Returns:
+        The account; None when the code is not the one that was sent there last, or cannot be used any more.
+    """
+    user = users.by_email(tx, email)
+    if user is None or not user.is_active or not one_time.take_code(tx, user, code):
+        return None
+    return records.change(tx, User, user, {"email_verified_at": user.email_verified_at or clock.now()})
+
+
+def reset(tx: Transaction, one_time: OneTimeSecrets, *, token: str, password_hash: str) -> bool:
+    """Set a password with a token that was sent by mail; all sessions end.
+
+    Returns:
+        Whether the token could be used.
+    """
+    user_id = one_time.take_token(tx, token)
+    user = None if user_id is None else users.by_id(tx, user_id)
+    if user is None or not user.is_active:
+        return False
+    passwords.store(tx, user.id, password_hash)
+    sessions.end_all(tx, user.id)
+    records.change(tx, User, user, {"email_verified_at": user.email_verified_at or clock.now()})
+    return True

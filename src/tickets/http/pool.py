@@ -1,0 +1,40 @@
+"""Threads for what keeps a core busy: password hashes, a few at once, so that requests go on beside them."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tickets.errors import ServiceUnavailable
+
+THREADS = 2
+"""Hashes at once: each takes 19 MiB and a core for tens of milliseconds."""
+
+MOST_WAITING = 64
+"""More would wait for seconds; they are told to come back."""
+
+
+class Pool:
+    """Runs functions that need no database."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="compute")
+        self._waiting = 0
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run a function in a thread.
+
+        Raises:
+            ServiceUnavailable: too many wait already.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise ServiceUnavailable("Too many sign in at this moment. Try again in a few seconds.", retry_after=3)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """Finish what runs."""
+        self._threads.shutdown(cancel_futures=True)
