@@ -7,10 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-from alembic.util import CommandError
 
 from tickets import migrations
-from tickets.cli.environment import Command, ready_database
+from tickets.cli.environment import Command, expect_known, ready_database
 from tickets.cli.failures import Failure
 from tickets.cli.output import busy, json_option, show
 from tickets.db import Database
@@ -24,10 +23,11 @@ def migrate(*, as_json: bool) -> None:
     with Database(Settings.from_env()) as database:
         try:
             before = migrations.current(database)
+            expect_known(before)
             migrations.upgrade(database)
             after = migrations.current(database)
-        except (CommandError, RuntimeError) as error:
-            raise Failure(f"{error}. Is the database that of a newer version?") from error
+        except migrations.MigrationError as error:
+            raise Failure(str(error)) from error
     line = f"The database is at revision {after} already."
     if before != after:
         line = f"The database went from revision {before or 'none'} to {after}."

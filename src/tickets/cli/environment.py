@@ -116,9 +116,23 @@ def expect_newest(database: Database) -> None:
     if not database.path.exists():
         raise Failure(f"There is no database at {database.path} yet: run `flask tickets migrate` first.")
     found, newest = migrations.current(database), migrations.head()
+    expect_known(found)
     if found != newest:
         raise Failure(
             f"The database is at revision {found or 'none'}, this version needs {newest}: run `flask tickets migrate`."
+        )
+
+
+def expect_known(revision: str | None) -> None:
+    """Go on only with a revision this version knows.
+
+    Raises:
+        Failure: a newer version was there.
+    """
+    if revision is not None and not migrations.known(revision):
+        raise Failure(
+            f"The database is at revision {revision}, which this version does not know: it is that of a newer "
+            "version, which you need to go on with it. Nothing was changed."
         )
 
 
