@@ -94,7 +94,17 @@ class TestBackup:
         assert (acme.var_dir / "copy.db.partial").exists()
 
     def test_a_folder_that_does_not_exist_is_one_line(self, acme: Desk):
-        assert "No such file" in acme.fails("backup", str(acme.var_dir / "nowhere" / "copy.db"))
+        copy = acme.var_dir / "nowhere" / "copy.db"
+        line = acme.fails("backup", str(copy))
+        assert f"create the folder {copy.parent}" in line
+        assert f"{copy} cannot" in line
+        assert "partial" not in line
+
+    def test_a_name_that_no_file_can_have_is_one_line(self, acme: Desk):
+        copy = acme.var_dir / ("x" * 255)
+        line = acme.fails("backup", str(copy))
+        assert f"{copy} cannot be written: File name too long" in line
+        assert "partial" not in line
 
     def test_a_copy_of_what_is_broken_is_not_kept(self, acme: Desk):
         acme.ok("seed-data", "--tickets", "20")

@@ -311,18 +311,18 @@ class TestServe:
         return ended.stderr
 
     def test_a_missing_database(self, tmp_path: Path):
-        assert "`flask tickets migrate`" in self.assert_refused(self.serve(tmp_path))
+        assert "`python -m tickets migrate`" in self.assert_refused(self.serve(tmp_path))
         assert list(tmp_path.iterdir()) == []
 
     def test_an_empty_one(self, tmp_path: Path):
         (tmp_path / "tickets.db").touch()
-        assert "`flask tickets migrate`" in self.assert_refused(self.serve(tmp_path))
+        assert "`python -m tickets migrate`" in self.assert_refused(self.serve(tmp_path))
 
     @pytest.mark.parametrize("revision", REVISIONS[:-1])
     def test_an_older_one(self, tmp_path: Path, database: Database, revision: str):
         migrations.upgrade(database, revision)
         told = self.assert_refused(self.serve(tmp_path))
-        assert "`flask tickets migrate`" in told
+        assert "`python -m tickets migrate`" in told
         assert revision in told
         assert migrations.head() in told
         assert migrations.current(database) == revision
