@@ -3,18 +3,21 @@
 from alembic import context
 from sqlalchemy import Connection
 
+from tickets import migrations
 from tickets.db import Database
 from tickets.models import Base
 from tickets.settings import Settings
 
 
 def migrate(connection: Connection) -> None:
-    """Run the migrations that are due."""
+    """Run the migrations that are due, each in a transaction that holds nothing broken when it ends."""
+    migrations.prepare(connection)
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         transaction_per_migration=True,
+        on_version_apply=migrations.expect_sound,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -2,4 +2,5 @@
 
 from tickets.cli import main
 
-main()
+if __name__ == "__main__":  # a process that seed-data starts imports this too
+    main(name="python -m tickets")

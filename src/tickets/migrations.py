@@ -1,11 +1,14 @@
-"""The schema's revisions: which one a database has, and the way to the newest."""
+"""The schema's revisions: which one a database has, and the way to the newest.
 
+Alembic is imported when there is a way to go: each command asks for a revision, and few change it.
+"""
+
+import re
+from collections import Counter
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import column, select, table
+from sqlalchemy import Connection, column, select, table
+from sqlalchemy.exc import IntegrityError
 
 from tickets.db import Database, Statement
 from tickets.settings import shipped
@@ -13,20 +16,29 @@ from tickets.settings import shipped
 _name: Any = column("name")
 _TABLE = Statement(select(_name).select_from(table("sqlite_master")).where(_name == "alembic_version"))
 _REVISION = Statement(select(column("version_num")).select_from(table("alembic_version")))
+_DECLARED = re.compile(r'^(revision|down_revision) = "(\w+)"$', re.MULTILINE)
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(shipped("alembic")).replace("%", "%%"))
-    return config
+class MigrationError(RuntimeError):
+    """A step that cannot be taken; the message says why, and that it was undone."""
+
+
+def _parents() -> dict[str, str | None]:
+    """Read which revisions there are and what each follows: in the scripts' text, as Alembic takes long."""
+    scripts = sorted((shipped("alembic") / "versions").glob("*.py"))
+    declared = [dict(_DECLARED.findall(script.read_text())) for script in scripts]
+    return {names["revision"]: names.get("down_revision") for names in declared}
+
+
+def known(revision: str) -> bool:
+    """Tell whether the code has a revision; a database of a newer version may be at one it has not."""
+    return revision in _parents()
 
 
 def head() -> str:
     """Return the newest revision the code knows."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    if revision is None:
-        raise LookupError("alembic/versions has no revision")
-    return revision
+    (newest,) = _parents().keys() - _parents().values()
+    return newest
 
 
 def current(database: Database) -> str | None:
@@ -45,18 +57,70 @@ def upgrade(database: Database, revision: str = "head") -> None:
     """Bring a database to a revision, in one transaction a step; makes the file when it is missing.
 
     Raises:
-        RuntimeError: rows would be left that point nowhere.
+        MigrationError: a step does not fit the data, would leave rows that point nowhere, or such rows were
+            there before.
     """
+    from alembic import command  # noqa: PLC0415 - see above
+
     database.path.parent.mkdir(parents=True, exist_ok=True)
     with database.engine.connect() as connection:
-        # SQLite changes a table by copying and dropping it; with the keys on, that would delete what
-        # cascades from it. The pragma does nothing inside a transaction.
-        driver: Any = connection.connection.driver_connection
-        driver.execute("PRAGMA foreign_keys=OFF")
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        try:
+            command.upgrade(config, revision)
+        except IntegrityError as error:
+            raise MigrationError(f"A step does not fit the data: {error.orig}. {_undone(current(database))}") from error
         connection.commit()
-        broken = driver.execute("PRAGMA foreign_key_check").fetchall()
+
+
+def _config() -> Any:
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
+    config = Config()
+    config.set_main_option("script_location", str(shipped("alembic")).replace("%", "%%"))
+    return config
+
+
+def prepare(connection: Connection) -> None:
+    """Switch foreign keys off for the connection, outside any transaction; `expect_sound` stands in for them.
+
+    SQLite changes a table by copying and dropping it; with the keys on, that would delete what cascades from it.
+    The pragma does nothing inside a transaction.
+
+    Raises:
+        MigrationError: rows point nowhere already, which no step may be blamed for.
+    """
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    broken = _broken(driver)
     if broken:
-        raise RuntimeError(f"The migration left rows that point nowhere: {broken[:5]}")
+        raise MigrationError(f"Rows point nowhere already ({broken}). Mend them first; nothing was changed.")
+
+
+def expect_sound(*, ctx: Any, step: Any, **_: Any) -> None:
+    """Look for rows that point nowhere, before the transaction of a step is committed.
+
+    Args:
+        ctx: Alembic's MigrationContext.
+        step: Alembic's MigrationInfo.
+
+    Raises:
+        MigrationError: there are some, and Alembic undoes the step.
+    """
+    broken = _broken(ctx.connection.connection.driver_connection)
+    if broken:
+        way = " and ".join(step.destination_revision_ids) or "nothing"
+        left = " and ".join(step.source_revision_ids)
+        raise MigrationError(
+            f"The step to revision {way} would leave rows that point nowhere ({broken}). {_undone(left)}"
+        )
+
+
+def _undone(revision: str | None) -> str:
+    return f"It was undone: the database is as it was at revision {revision or 'none'}."
+
+
+def _broken(driver: Any) -> str:
+    """Name the tables that have rows which point nowhere, with how many."""
+    found = Counter((row[0], row[2]) for row in driver.execute("PRAGMA foreign_key_check"))
+    return ", ".join(f"{count} of {child} without their {parent}" for (child, parent), count in sorted(found.items()))

@@ -3,8 +3,10 @@
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 
+import pytest
 from commands import Desk
 
 from tickets import migrations
@@ -26,7 +28,43 @@ class TestMigrate:
             connection = database.engine.raw_connection()
             connection.cursor().execute("UPDATE alembic_version SET version_num = '9999'")
             connection.close()
-        assert "newer version" in desk.fails("migrate")
+        for words in (("migrate",), ("list-api-keys",)):
+            line = desk.fails(*words)
+            assert "revision 9999" in line
+            assert "newer version" in line
+            assert "Nothing was changed" in line
+
+    def test_rows_that_point_nowhere_are_told_without_a_guess(self, desk: Desk):
+        with closing(sqlite3.connect(desk.database_path, isolation_level=None)) as connection:
+            connection.execute("INSERT INTO counters (organization_id, name, value) VALUES (5, 'tickets', 1)")
+        line = desk.fails("migrate")
+        assert "1 of counters without their organizations" in line
+        assert "nothing was changed" in line
+        assert "newer version" not in line
+
+
+class TestWhoMayRead:
+    @pytest.fixture(params=[0o000, 0o077], ids=oct)
+    def _umask(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        before = os.umask(request.param)
+        yield
+        os.umask(before)
+
+    @pytest.mark.usefixtures("_umask")
+    def test_what_is_made_is_its_owners_only(self, empty_desk: Desk):
+        empty_desk.ok("migrate")
+        with empty_desk.database() as database, database.write() as tx:
+            organizations.create(tx, name="Acme")
+            modes = {file.name: oct(file.stat().st_mode & 0o777) for file in empty_desk.var_dir.glob("tickets.db*")}
+        names = ("tickets.db", "tickets.db-shm", "tickets.db-wal", "tickets.db.gate", "tickets.db.gate.next")
+        assert modes == dict.fromkeys(names, "0o600")
+
+    @pytest.mark.usefixtures("_umask")
+    def test_who_was_let_in_stays_in(self, desk: Desk):
+        desk.database_path.chmod(0o660)
+        desk.ok("create-org", "--name", "Acme", "--email", "ada@acme.example")
+        for name in ("tickets.db", "tickets.db.gate", "tickets.db.gate.next"):
+            assert (desk.var_dir / name).stat().st_mode & 0o777 == 0o660
 
 
 class TestBackup:
@@ -56,7 +94,17 @@ class TestBackup:
         assert (acme.var_dir / "copy.db.partial").exists()
 
     def test_a_folder_that_does_not_exist_is_one_line(self, acme: Desk):
-        assert "No such file" in acme.fails("backup", str(acme.var_dir / "nowhere" / "copy.db"))
+        copy = acme.var_dir / "nowhere" / "copy.db"
+        line = acme.fails("backup", str(copy))
+        assert f"create the folder {copy.parent}" in line
+        assert f"{copy} cannot" in line
+        assert "partial" not in line
+
+    def test_a_name_that_no_file_can_have_is_one_line(self, acme: Desk):
+        copy = acme.var_dir / ("x" * 255)
+        line = acme.fails("backup", str(copy))
+        assert f"{copy} cannot be written: File name too long" in line
+        assert "partial" not in line
 
     def test_a_copy_of_what_is_broken_is_not_kept(self, acme: Desk):
         acme.ok("seed-data", "--tickets", "20")

@@ -1,6 +1,7 @@
 """The doors to the commands, as processes of their own; and what is true for all commands."""
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -30,11 +31,36 @@ def test_every_door_puts_a_wrong_argument_in_one_line(door: tuple[str, ...], des
     assert failed.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("door", "name"),
+    [
+        # The virtual environment is not on the PATH, then it is.
+        (("tickets",), str(Path(sys.executable).with_name("tickets"))),
+        (("tickets",), "tickets"),
+        (("flask", "tickets"), "flask tickets"),
+        (("-m", "tickets"), "python -m tickets"),
+    ],
+    ids=["path", "name", "flask", "module"],
+)
+def test_what_a_line_proposes_can_be_typed_as_it_is(door: tuple[str, ...], name: str, empty_desk: Desk):
+    path = str(Path(sys.executable).parent) if name == "tickets" else "/usr/bin:/bin"
+    assert f"run `{name} migrate` first" in empty_desk.process(*door, "list-api-keys", PATH=path).stderr
+    assert f"`{name} list-api-keys --help`" in empty_desk.process(*door, "list-api-keys", "--nope", PATH=path).stderr
+
+
 def test_help_imports_neither_the_database_nor_the_web(desk: Desk):
     shown = desk.process("-m", "tickets", "--help", PYTHONPROFILEIMPORTTIME="1")
     assert shown.returncode == 0
     assert "migrate" in shown.stdout
     for heavy in ("sqlalchemy", "connexion", "alembic", "rich.console"):
+        assert f" {heavy}\n" not in shown.stderr
+
+
+def test_a_command_imports_no_more_than_it_needs(acme: Desk):
+    shown = acme.process("-m", "tickets", "list-api-keys", "--json", PYTHONPROFILEIMPORTTIME="1")
+    assert shown.returncode == 0
+    assert " sqlalchemy\n" in shown.stderr
+    for heavy in ("alembic", "connexion", "flask", "jsonschema_rs", "rich.console", "structlog", "yaml"):
         assert f" {heavy}\n" not in shown.stderr
 
 
@@ -71,7 +97,7 @@ class TestWithoutADatabase:
     def test_a_missing_one_is_named_and_not_made(self, words: tuple[str, ...], empty_desk: Desk):
         line = empty_desk.fails(*words)
         assert "There is no database" in line
-        assert "flask tickets migrate" in line
+        assert "`tickets migrate`" in line
         assert not empty_desk.database_path.exists()
 
     def test_one_at_another_revision_is_not_touched(self, words: tuple[str, ...], desk: Desk):
@@ -81,7 +107,7 @@ class TestWithoutADatabase:
             connection.close()
         line = desk.fails(*words)
         assert "revision 0001" in line
-        assert "flask tickets migrate" in line
+        assert "`tickets migrate`" in line
 
 
 def test_a_setting_that_cannot_be_used_is_one_line(empty_desk: Desk):

@@ -20,9 +20,23 @@ class TestCreateOrg:
 
     def test_a_person_reads_what_was_made_and_what_comes_next(self, desk: Desk):
         text = desk.ok("create-org", "--name", "Acme", "--email", "ada.king@acme.example")
-        assert "Acme (acme)" in text
+        assert "Organization 1: Acme\nSlug: acme, made from the name; --slug chooses another.\n" in text
         assert "Ada King" in text
         assert "create-api-key --email ada.king@acme.example" in text
+
+    def test_a_slug_that_is_not_the_name_is_explained(self, acme: Desk):
+        def slug(name: str, *words: str) -> str:
+            ((people,),) = acme.rows("SELECT count(*) FROM users")
+            text = acme.ok("create-org", "--name", name, "--email", f"a{people}@b.example", *words)
+            return next(line for line in text.splitlines() if line.startswith("Slug: "))
+
+        assert [slug(name) for name in ("Acme", "日本", "Org", "!?")] == [
+            "Slug: acme-2, since acme is taken; --slug chooses another.",
+            "Slug: org, since the name has no Latin letters or digits; --slug chooses another.",
+            "Slug: org-2, since org is taken; --slug chooses another.",
+            "Slug: org-3, since org is taken; --slug chooses another.",
+        ]
+        assert slug("日本", "--slug", "nihon") == "Slug: nihon"
 
     def test_the_slug_can_be_chosen_but_not_twice(self, desk: Desk):
         desk.ok("create-org", "--name", "Acme", "--email", "a@acme.example", "--slug", "first")

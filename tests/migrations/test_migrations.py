@@ -2,11 +2,12 @@
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from service import ProcessService
 from tickets import migrations
 from tickets.db import Database
 from tickets.models import Base
-from tickets.settings import Settings
+from tickets.settings import Settings, shipped
 
 SCRIPTS = ScriptDirectory.from_config(migrations._config())
 REVISIONS = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]
@@ -168,6 +169,8 @@ class TestSchema:
         assert len(SCRIPTS.get_heads()) == 1
         assert len(SCRIPTS.get_bases()) == 1
         assert REVISIONS[-1] == migrations.head()
+        assert all(migrations.known(revision) for revision in REVISIONS)
+        assert not migrations.known("9999")
 
     def test_ids_are_never_used_again(self, database: Database):
         migrations.upgrade(database)
@@ -215,8 +218,54 @@ class TestUpgrade:
         migrations.upgrade(database)
         with closing(sqlite3.connect(database.path)) as connection, connection:
             connection.execute("INSERT INTO counters (organization_id, name, value) VALUES (5, 'tickets', 1)")
-        with pytest.raises(RuntimeError, match="point nowhere"):
+        with pytest.raises(migrations.MigrationError, match="1 of counters without their organizations"):
             migrations.upgrade(database)
+
+
+class TestAStepThatFails:
+    """It is undone as a whole, also where it comes after steps that went well."""
+
+    @pytest.fixture
+    def step(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        scripts = tmp_path / "alembic"
+        shutil.copytree(shipped("alembic"), scripts, ignore=shutil.ignore_patterns("__pycache__"))
+
+        def add(*statements: str) -> None:
+            (scripts / "versions" / "9000_step.py").write_text(
+                f'from alembic import op\nrevision = "9000"\ndown_revision = "{REVISIONS[-1]}"\n'
+                f"def upgrade():\n    for statement in {statements}:\n        op.execute(statement)\n"
+            )
+            monkeypatch.setattr(migrations, "shipped", lambda _: scripts)
+
+        return add
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_that_it_breaks_references_is_found_before_it_is_stored(
+        self, database: Database, step: Callable[..., None], revision: str
+    ):
+        migrations.upgrade(database, revision)
+        fill(database)
+        before = content(database.path)
+        step("CREATE TABLE made (id INTEGER)", "UPDATE tickets SET number = 50", "DELETE FROM contacts")
+        with pytest.raises(migrations.MigrationError) as raised:
+            migrations.upgrade(database)
+        assert "step to revision 9000" in str(raised.value)
+        assert f"{ROWS} of tickets without their contacts" in str(raised.value)
+        assert f"as it was at revision {REVISIONS[-1]}" in str(raised.value)
+        assert migrations.current(database) == REVISIONS[-1]
+        assert "made" not in content(database.path)
+        assert_kept(before, content(database.path))
+        assert_sound(database.path)
+
+    def test_data_that_does_not_fit_is_told(self, database: Database, step: Callable[..., None]):
+        migrations.upgrade(database)
+        fill(database)
+        before = content(database.path)
+        step("DELETE FROM comments", "UPDATE tickets SET subject = NULL")
+        with pytest.raises(migrations.MigrationError, match=r"NOT NULL .* undone: .* as it was at revision"):
+            migrations.upgrade(database)
+        assert content(database.path) == before
+        assert migrations.current(database) == REVISIONS[-1]
 
 
 class TestDowngrade:
@@ -262,18 +311,18 @@ class TestServe:
         return ended.stderr
 
     def test_a_missing_database(self, tmp_path: Path):
-        assert "`flask tickets migrate`" in self.assert_refused(self.serve(tmp_path))
+        assert "`python -m tickets migrate`" in self.assert_refused(self.serve(tmp_path))
         assert list(tmp_path.iterdir()) == []
 
     def test_an_empty_one(self, tmp_path: Path):
         (tmp_path / "tickets.db").touch()
-        assert "`flask tickets migrate`" in self.assert_refused(self.serve(tmp_path))
+        assert "`python -m tickets migrate`" in self.assert_refused(self.serve(tmp_path))
 
     @pytest.mark.parametrize("revision", REVISIONS[:-1])
     def test_an_older_one(self, tmp_path: Path, database: Database, revision: str):
         migrations.upgrade(database, revision)
         told = self.assert_refused(self.serve(tmp_path))
-        assert "`flask tickets migrate`" in told
+        assert "`python -m tickets migrate`" in told
         assert revision in told
         assert migrations.head() in told
         assert migrations.current(database) == revision

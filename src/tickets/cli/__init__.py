@@ -1,16 +1,18 @@
-"""The command line: `flask tickets …`, also as `tickets …`; it needs no application.
+"""The command line: `flask tickets …`, also as `tickets …` and `python -m tickets …`; it needs no application.
 
 A command's module is imported when the command is asked for, so that `--help` and a shell's completion do
 not wait for SQLAlchemy, Alembic and Connexion.
 """
 
 import importlib
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from tickets import __version__
 from tickets.cli.failures import Failure
 
 _COMMANDS = {
@@ -27,8 +29,11 @@ _COMMANDS = {
 }
 
 
+_AS_JSON = "tickets.as_json"
+
+
 class _Commands(click.Group):
-    """A group that imports a command's module on first use and puts a wrong argument in one line."""
+    """A group that imports a command's module on first use, and fails in one line, with JSON for who asked for it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
@@ -47,37 +52,59 @@ class _Commands(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        as_json = "--json" in args  # wherever it stands: what is wrong may be a word before it
         try:
-            return super().make_context(info_name, args, parent, **extra)
-        except click.UsageError as error:
-            raise _in_one_line(error) from None
+            context = super().make_context(info_name, args, parent, **extra)
+        except click.ClickException as error:
+            raise _told(error, as_json=as_json) from None
+        context.meta[_AS_JSON] = as_json
+        return context
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except click.UsageError as error:
-            raise _in_one_line(error) from None
+        except click.ClickException as error:
+            raise _told(error, as_json=ctx.meta[_AS_JSON]) from error.__cause__
 
 
-def _in_one_line(error: click.UsageError) -> click.ClickException:
+def _told(error: click.ClickException, *, as_json: bool) -> click.ClickException:
+    """Print a failure for programs when they wait for JSON; its line for people is printed by click."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error
+    if isinstance(error, click.UsageError):
+        error = _in_one_line(error)
+    if as_json:
+        from tickets.cli.output import show  # noqa: PLC0415 - see above
+
+        show({"error": {"code": getattr(error, "code", "failed"), "message": error.format_message()}}, as_json=True)
+    return error
+
+
+def _in_one_line(error: click.UsageError) -> Failure:
     message = error.format_message().strip()
     message = message if message.endswith((".", "?", "!")) else f"{message}."
-    path = error.ctx.command_path if error.ctx else "flask tickets"
-    return Failure(f"{message} `{path} --help` shows what it takes.")
+    path = error.ctx.command_path if error.ctx else "tickets"
+    return Failure(f"{message} `{path} --help` shows what it takes.", code="invalid_request")
 
 
 @click.group(cls=_Commands, context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="%(version)s")
+@click.version_option(package_name="ticketing-api", message="%(version)s")
 def tickets() -> None:
     """Run and look after the ticketing API."""
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None, *, name: str | None = None) -> None:
     """Run the command line as a program of its own.
 
     Args:
         args: the words after the program's name; those of the process when None.
+        name: how the program is called; as this process was when None.
     """
-    tickets(args, prog_name="tickets")
+    tickets(args, prog_name=name or _called())
+
+
+def _called() -> str:
+    """Name the program by its name alone where that finds it, else by the path it was called by."""
+    path = Path(sys.argv[0])
+    found = shutil.which(path.name)
+    return path.name if found is not None and path.exists() and Path(found).samefile(path) else str(path)

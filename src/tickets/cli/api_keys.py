@@ -18,7 +18,7 @@ from tickets.cli.environment import (
     ready_database,
     user_of,
 )
-from tickets.cli.failures import Failure
+from tickets.cli.failures import Failure, program
 from tickets.cli.output import json_option, show, table
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import api_keys
@@ -138,7 +138,7 @@ def list_api_keys(*, org: str | None, email: str | None, as_json: bool) -> None:
     if as_json:
         show({"data": [_with_owner(row) for row in rows]}, as_json=True)
     elif not rows:
-        show({}, "There are none; make one with `flask tickets create-api-key --email E`.", as_json=False)
+        show({}, f"There are none; make one with `{program()} create-api-key --email E`.", as_json=False)
     else:
         table(
             ("ID", "PREFIX", "NAME", "USER", "ORGANIZATION", "SCOPES", "RATE LIMIT", "LAST USED", "STATE"),
@@ -206,7 +206,7 @@ def _key(tx: Transaction, id_or_prefix: str) -> Row:
     else:
         raise Failure("Name the API key by its id or prefix, like 12 or tk_ab12cd34.")
     if not found:
-        raise Failure("There is no such API key; `flask tickets list-api-keys` shows all.")
+        raise Failure(f"There is no such API key; `{program()} list-api-keys` shows all.", code="not_found")
     if len(found) > 1:
         raise Failure(f"Several API keys begin like this; use an id: {', '.join(str(row.id) for row in found)}.")
     return found[0]

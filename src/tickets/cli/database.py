@@ -7,10 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-from alembic.util import CommandError
 
 from tickets import migrations
-from tickets.cli.environment import Command, ready_database
+from tickets.cli.environment import Command, expect_known, ready_database
 from tickets.cli.failures import Failure
 from tickets.cli.output import busy, json_option, show
 from tickets.db import Database
@@ -24,10 +23,11 @@ def migrate(*, as_json: bool) -> None:
     with Database(Settings.from_env()) as database:
         try:
             before = migrations.current(database)
+            expect_known(before)
             migrations.upgrade(database)
             after = migrations.current(database)
-        except (CommandError, RuntimeError) as error:
-            raise Failure(f"{error}. Is the database that of a newer version?") from error
+        except migrations.MigrationError as error:
+            raise Failure(str(error)) from error
     line = f"The database is at revision {after} already."
     if before != after:
         line = f"The database went from revision {before or 'none'} to {after}."
@@ -56,13 +56,17 @@ def backup(*, file: Path, as_json: bool) -> None:
 def _copy(database: Database, file: Path) -> None:
     """Copy beside the final name first: a backup that is cut off never looks like one."""
     if file.exists():
-        raise Failure(f"{file} exists already; choose another name.")
+        raise Failure(f"{file} exists already; choose another name.", code="already_exists")
+    if not file.parent.is_dir():
+        raise Failure(f"{file} cannot be written: create the folder {file.parent} first, or choose another.")
     partial = file.with_name(file.name + ".partial")
     try:
         # VACUUM INTO takes an empty file; this one is nobody else's to read.
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         raise Failure(f"{partial} exists: another backup is at it, or was cut off; then delete it.") from None
+    except OSError as error:
+        raise Failure(f"{file} cannot be written: {error.strerror}. Choose another folder or disk.") from error
     try:
         # One read transaction: writers go on meanwhile, and the copy holds what was committed when it began.
         connection = database.engine.raw_connection()

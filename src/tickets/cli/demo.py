@@ -8,6 +8,7 @@ import click
 from sqlalchemy import func, select
 
 from tickets.cli.environment import Command, contract, ready_database
+from tickets.cli.failures import program
 from tickets.cli.output import json_option, show
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import api_keys, comments, contacts, lifecycle, organizations, records, teams, users
@@ -65,7 +66,7 @@ def demo(*, port: int, as_json: bool) -> None:
     address, console = f"{origin}{contract().base_path}/tickets", f"{origin}/docs"
     curl = f"curl -H 'x-api-key: {key}' {address}" if key else None
     lines = [
-        f"API key:  {key}" if key else "API key:  make one with `flask tickets create-api-key --email E`",
+        f"API key:  {key}" if key else f"API key:  make one with `{program()} create-api-key --email E`",
         *([f"Try:      {curl}"] if curl else []),
         f"Console:  {console}",
     ]

@@ -5,21 +5,23 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from tickets import migrations
-from tickets.cli.failures import Failure
-from tickets.contract.document import Document
-from tickets.contract.validation import Checker
+from tickets.cli.failures import Failure, program
 from tickets.db import Database, Row, Statement, Transaction
 from tickets.domain import organizations, users
 from tickets.errors import InvalidRequest, Problem
 from tickets.models import Organization
 from tickets.settings import Settings, SettingsError, shipped
+
+if TYPE_CHECKING:
+    from tickets.contract.document import Document
+    from tickets.contract.validation import Checker
 
 _FIRST_ORGANIZATION = Statement(select(*Organization.__table__.c).order_by(Organization.id).limit(1))
 
@@ -36,7 +38,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except Problem as error:
-            raise Failure(error.detail) from error
+            raise Failure(error.detail, code=error.code) from error
         except SettingsError as error:
             raise Failure(str(error)) from error
         except (DBAPIError, sqlite3.DatabaseError) as error:
@@ -78,13 +80,17 @@ ROLE = Contracted("Role")
 
 
 @cache
-def contract() -> Document:
-    """Read openapi.yaml, once a process."""
+def contract() -> "Document":
+    """Read openapi.yaml, once a process and not before a word of it is asked for: that takes long."""
+    from tickets.contract.document import Document  # noqa: PLC0415 - and so does this
+
     return Document(shipped("openapi.yaml"))
 
 
 @cache
-def _checker(schema: str) -> Checker:
+def _checker(schema: str) -> "Checker":
+    from tickets.contract.validation import Checker  # noqa: PLC0415 - as above
+
     return Checker(contract().data["components"]["schemas"][schema], "body")
 
 
@@ -114,11 +120,25 @@ def expect_newest(database: Database) -> None:
         Failure: it is missing, or at another revision.
     """
     if not database.path.exists():
-        raise Failure(f"There is no database at {database.path} yet: run `flask tickets migrate` first.")
+        raise Failure(f"There is no database at {database.path} yet: run `{program()} migrate` first.")
     found, newest = migrations.current(database), migrations.head()
+    expect_known(found)
     if found != newest:
         raise Failure(
-            f"The database is at revision {found or 'none'}, this version needs {newest}: run `flask tickets migrate`."
+            f"The database is at revision {found or 'none'}, this version needs {newest}: run `{program()} migrate`."
+        )
+
+
+def expect_known(revision: str | None) -> None:
+    """Go on only with a revision this version knows.
+
+    Raises:
+        Failure: a newer version was there.
+    """
+    if revision is not None and not migrations.known(revision):
+        raise Failure(
+            f"The database is at revision {revision}, which this version does not know: it is that of a newer "
+            "version, which you need to go on with it. Nothing was changed."
         )
 
 
@@ -131,7 +151,7 @@ def organization_of(tx: Transaction, slug: str | None) -> Row:
     found = tx.first(_FIRST_ORGANIZATION) if slug is None else organizations.by_slug(tx, slug)
     if found is None:
         what = "There is no organization yet" if slug is None else f"There is no organization with the slug {slug!r}"
-        raise Failure(f"{what}: make one with `flask tickets create-org --name N --email E`.")
+        raise Failure(f"{what}: make one with `{program()} create-org --name N --email E`.", code="not_found")
     return found
 
 
@@ -146,7 +166,8 @@ def user_of(tx: Transaction, email: str, organization: Row | None = None) -> Row
         where = f" in {organization.slug}" if organization is not None else ""
         raise Failure(
             f"There is no user with the e-mail {email!r}{where}: make one with "
-            "`flask tickets create-user --org SLUG --email E --role R`."
+            f"`{program()} create-user --org SLUG --email E --role R`.",
+            code="not_found",
         )
     return found
 

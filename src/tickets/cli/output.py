@@ -1,15 +1,15 @@
-"""What commands print: lines and tables for people, one JSON object for programs."""
+"""What commands print: lines and tables for people, one JSON object for programs.
 
+Rich is imported where a table or a bar is drawn, since most commands print lines alone.
+"""
+
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -42,6 +42,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, names: int) 
         rows: their cells.
         names: how many of the first columns name a row.
     """
+    from rich.console import Console  # noqa: PLC0415 - see above
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     console = Console(highlight=False)
     if not console.is_terminal:
         # A file or a pipe has no width; folding cells at 80 columns would break what reads them.
@@ -61,17 +65,27 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, names: int) 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
     """Show on a terminal that something goes on; on stderr, so that stdout holds the result alone."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield
         return
-    with console.status(what):
+    from rich.console import Console  # noqa: PLC0415 - see above
+
+    with Console(stderr=True).status(what):
         yield
 
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on a terminal; the function it gives takes how many more are done."""
+    from rich.console import Console  # noqa: PLC0415 - see above
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:

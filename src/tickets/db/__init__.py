@@ -1,0 +1,10 @@
+"""The database: one engine, statements compiled once, transactions that lose nothing.
+
+Everything a request does to the database goes through a `Transaction`.
+"""
+
+from tickets.db.connections import LOCK_TIMEOUT, Connection, Database
+from tickets.db.failures import Locked
+from tickets.db.statements import Row, Statement, Transaction
+
+__all__ = ["LOCK_TIMEOUT", "Connection", "Database", "Locked", "Row", "Statement", "Transaction"]

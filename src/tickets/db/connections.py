@@ -1,0 +1,233 @@
+"""Connections: who has one, who may write, and how each is prepared."""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.pool import NullPool
+
+from tickets.db.failures import LOCKED, UNDONE, Locked, unavailable
+from tickets.db.gate import PRIVATE, Gate
+from tickets.db.statements import Transaction
+from tickets.errors import ServiceUnavailable
+from tickets.settings import Settings
+
+LOCK_TIMEOUT = 5.0
+"""Seconds a writer waits for its turn before the caller gets a 503."""
+
+
+class Connection:
+    """One connection for one thread at a time; it is opened anew after a failure of the disk.
+
+    Args:
+        database: where to connect.
+        patience: milliseconds SQLite itself waits for a lock.
+    """
+
+    def __init__(self, database: "Database", *, patience: int = 1_000) -> None:
+        self._database = database
+        self._patience = patience
+        self._pooled: Any = None
+        self._driver: sqlite3.Connection | None = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._driver is None:
+            self._pooled = self._database.engine.raw_connection()
+            driver: sqlite3.Connection = self._pooled.driver_connection
+            driver.execute(f"PRAGMA busy_timeout={self._patience}")
+            self._driver = driver
+        return self._driver
+
+    def single(self) -> Transaction:
+        """Return what runs one read outside any transaction; it is its own snapshot.
+
+        Raises:
+            ServiceUnavailable: the database cannot be opened.
+        """
+        try:
+            return Transaction(self._open(), self._database.engine.dialect)
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from error
+
+    def begin(self, *, write: bool) -> Transaction:
+        """Open a transaction: a snapshot for reads, or the one that may write.
+
+        Raises:
+            Locked: another process is writing.
+            ServiceUnavailable: the database cannot be opened.
+        """
+        try:
+            driver = self._open()
+            driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        except sqlite3.DatabaseError as error:
+            failure = unavailable(error)
+            if not isinstance(failure, Locked):
+                self.close()
+            raise failure from error
+        return Transaction(driver, self._database.engine.dialect)
+
+    def commit(self) -> None:
+        """Make the transaction durable; when this raises, nothing of it is stored."""
+        driver = self._open()
+        if not driver.in_transaction:
+            raise ServiceUnavailable(UNDONE)
+        try:
+            driver.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise unavailable(error) from error
+
+    def rollback(self) -> None:
+        """Undo the transaction, or end a read."""
+        try:
+            if self._driver is not None and self._driver.in_transaction:
+                self._driver.execute("ROLLBACK")
+        except sqlite3.DatabaseError:
+            self.close()
+
+    def close(self) -> None:
+        """Give the connection up; the next `begin` opens another."""
+        pooled, self._pooled, self._driver = self._pooled, None, None
+        if pooled is not None:
+            pooled.invalidate()
+
+
+class Database:
+    """The engine, the gate and transactions for whoever has a thread to wait in.
+
+    Args:
+        settings: where the database is and how durable a commit is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = Path(str(make_url(settings.database_url).database))
+        self.engine = _engine(settings)
+        self._gate = Gate(self.path)
+        self._local = threading.local()
+        self._threads: list[Connection] = []
+
+    def begin_write(self, connection: Connection, *, wait: float = LOCK_TIMEOUT) -> Transaction:
+        """Pass the gate and open the transaction that may write; `end_write` gives the gate back.
+
+        Args:
+            connection: a connection of the caller's.
+            wait: seconds to wait for other writers; 0 asks once and never blocks.
+
+        Raises:
+            Locked: another process is still writing.
+            ServiceUnavailable: the database cannot be written to.
+        """
+        deadline = time.monotonic() + wait
+        if not self._gate.enter(wait=wait):
+            raise Locked(LOCKED)
+        try:
+            while True:
+                try:
+                    return connection.begin(write=True)
+                except Locked:
+                    if time.monotonic() >= deadline:
+                        raise
+                    time.sleep(0.005)
+        except BaseException:
+            self._gate.leave()
+            raise
+
+    def end_write(self) -> None:
+        """Let the next writer in."""
+        self._gate.leave()
+
+    def _mine(self) -> Connection:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = Connection(self)
+            self._threads.append(self._local.connection)
+        mine: Connection = self._local.connection
+        return mine
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Run reads on one snapshot, in the calling thread."""
+        mine = self._mine()
+        transaction = mine.begin(write=False)
+        try:
+            yield transaction
+        finally:
+            mine.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Run writes in the calling thread; commits at the end, undoes all when an exception leaves it.
+
+        Raises:
+            ServiceUnavailable: the database stayed locked, or its disk failed.
+        """
+        mine = self._mine()
+        transaction = self.begin_write(mine)
+        try:
+            yield transaction
+            mine.commit()
+        finally:
+            mine.rollback()
+            self.end_write()
+
+    def close(self) -> None:
+        """Close what `read` and `write` opened; no thread may be inside them any more."""
+        for connection in self._threads:
+            connection.close()
+        self._gate.close()
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _engine(settings: Settings) -> Engine:
+    # Each Connection keeps its connection; check_same_thread is off since a commit runs in another thread
+    # than the statements before it, never at the same time.
+    engine = create_engine(
+        settings.database_url,
+        poolclass=NullPool,
+        paramstyle="named",  # the driver takes the values by name, as they come
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
+        json_deserializer=msgspec.json.decode,
+        connect_args={"check_same_thread": False, "cached_statements": 512},
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def create(*_: object) -> None:
+        # SQLite would let everybody read a file it makes, and gives its -wal and -shm the same mode. Where this
+        # fails, SQLite tells why; a file that is there keeps what its owner chose.
+        with contextlib.suppress(OSError):
+            os.close(os.open(str(engine.url.database), os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        # Python 3.11's default transactions lose updates: it begins late and deferred.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={settings.sqlite_synchronous}",
+            "foreign_keys=ON",
+            "wal_autocheckpoint=4000",  # pages, 16 MB: a checkpoint makes the commits behind it wait
+            "cache_size=-65536",
+            "temp_store=MEMORY",
+            "trusted_schema=OFF",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # For what goes through SQLAlchemy's own connections: migrations.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

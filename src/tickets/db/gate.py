@@ -1,0 +1,87 @@
+"""The gate: writers pass it one by one, whichever thread or process they are in."""
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from pathlib import Path
+
+from tickets.errors import ServiceUnavailable
+
+PRIVATE = 0o600
+"""The mode of a file that is its owner's only."""
+
+
+class Gate:
+    """Lets writers in one by one, in this process and in all others that use the same database.
+
+    SQLite's own lock is not fair: a writer in a tight loop starves the rest (decisions/0002). Nor is a file
+    lock that is asked for again and again. So there is a turnstile before the gate: who waits at the gate
+    stands in it, and who has just left the gate finds it taken.
+
+    Args:
+        database: the file; the gate lies beside it, for whoever may use it.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._paths = [database.with_name(database.name + end) for end in (".gate.next", ".gate")]
+        self._inside = threading.Lock()
+        self._files: list[int] = []
+
+    def enter(self, *, wait: float) -> bool:
+        """Take the gate; False when it is still taken after `wait` seconds (0 asks once)."""
+        deadline = time.monotonic() + wait
+        if not (self._inside.acquire(timeout=wait) if wait else self._inside.acquire(blocking=False)):
+            return False
+        entered = False
+        try:
+            if not self._files:
+                self._files = [self._open(path) for path in self._paths]
+            turnstile, gate = self._files
+            if _lock(turnstile, deadline):
+                try:
+                    entered = _lock(gate, deadline)
+                finally:
+                    fcntl.flock(turnstile, fcntl.LOCK_UN)
+        except OSError as error:
+            raise ServiceUnavailable("The database cannot be written to at the moment.") from error
+        finally:
+            if not entered:
+                self._inside.release()
+        return entered
+
+    def _open(self, path: Path) -> int:
+        try:
+            return os.open(path, os.O_WRONLY)
+        except FileNotFoundError:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE)
+        # As SQLite does with its -wal: whoever was let into the database can pass its gate, whatever the umask.
+        with contextlib.suppress(FileNotFoundError):
+            os.fchmod(descriptor, self._database.stat().st_mode & 0o666)
+        return descriptor
+
+    def leave(self) -> None:
+        """Give the gate to the next writer."""
+        fcntl.flock(self._files[1], fcntl.LOCK_UN)
+        self._inside.release()
+
+    def close(self) -> None:
+        """Close the files."""
+        files, self._files = self._files, []
+        for file in files:
+            os.close(file)
+
+
+def _lock(file: int, deadline: float) -> bool:
+    """Lock a file against other processes, by a moment of the monotonic clock."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.002)
+        else:
+            return True

@@ -1,0 +1,185 @@
+"""Statements compiled once, and transactions that run them.
+
+A statement is written with SQLAlchemy Core and compiled once for the dialect; running it costs what the
+driver costs (decisions/0002).
+"""
+
+import sqlite3
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from sqlalchemy import JSON, Dialect
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.dml import UpdateBase
+
+from tickets.db.failures import UNDONE, integrity, unavailable
+from tickets.errors import ServiceUnavailable
+
+Row = Any
+"""A row: a named tuple with the selected columns as attributes."""
+
+_DECODE_JSON = msgspec.json.Decoder().decode
+
+
+class Statement:
+    """A Core statement, compiled on first use and kept.
+
+    Args:
+        clause: a select, insert, update or delete whose values are bound parameters.
+        raw_json: leave JSON columns as the encoded text they are stored as, for rows that are only shown.
+    """
+
+    def __init__(self, clause: Executable, *, raw_json: bool = False) -> None:
+        self.clause = clause
+        self._raw_json = raw_json
+        self._compiled: _Compiled | None = None
+
+    def compiled(self, dialect: Dialect) -> "_Compiled":
+        """Return the SQL with what is needed to bind and to read (one dialect a process)."""
+        if self._compiled is None or self._compiled.dialect is not dialect:
+            self._compiled = _Compiled(self.clause, dialect, raw_json=self._raw_json)
+        return self._compiled
+
+
+class _Compiled:
+    """SQL text, binders in their order and a reader of rows."""
+
+    def __init__(self, clause: Executable, dialect: Dialect, *, raw_json: bool) -> None:
+        compiled: Any = clause.compile(dialect=dialect)  # type: ignore[attr-defined]  # every Executable we pass is a ClauseElement
+        self.dialect = dialect
+        self.sql = str(compiled)
+        # What the statement itself says, and what a value of a type goes through on its way.
+        self._constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
+        self._writers = [
+            (name, writer)
+            for bind, name in compiled.bind_names.items()
+            if (writer := bind.type.dialect_impl(dialect).bind_processor(dialect))
+        ]
+        columns = list(getattr(clause, "exported_columns", ()))
+        self.row: Callable[[Any], Any] = tuple
+        if columns:
+            names: Any = [column.key for column in columns]
+            make = namedtuple("Row", names, rename=True)._make  # type: ignore[attr-defined]  # noqa: PYI024 - known at run time only
+            readers = [
+                (place, reader)
+                for place, column in enumerate(columns)
+                if (reader := _reader(column.type, dialect, raw_json=raw_json))
+            ]
+            self.row = _reading(make, readers) if readers else make
+        self.table = clause.table if isinstance(clause, UpdateBase) else None
+
+    def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        if not self._writers and not self._constants:
+            return values
+        bound = {**self._constants, **values}
+        for name, writer in self._writers:
+            bound[name] = writer(bound[name])
+        return bound
+
+
+def _reader(kind: Any, dialect: Dialect, *, raw_json: bool) -> Callable[[Any], Any] | None:
+    """Choose what turns the driver's value into ours."""
+    if isinstance(kind, JSON) and dialect.name == "sqlite":
+        return msgspec.Raw if raw_json else _DECODE_JSON  # SQLAlchemy's own goes through three functions
+    reader: Callable[[Any], Any] | None = kind.dialect_impl(dialect).result_processor(dialect, None)
+    return reader
+
+
+def _reading(make: Callable[[Any], Any], readers: list[tuple[int, Callable[[Any], Any]]]) -> Callable[[Any], Any]:
+    def read(values: Any) -> Any:
+        values = list(values)
+        for place, reader in readers:
+            values[place] = reader(values[place])
+        return make(values)
+
+    return read
+
+
+class Transaction:
+    """The statements of one unit of work on one driver connection; whoever made it commits it."""
+
+    def __init__(self, connection: sqlite3.Connection, dialect: Dialect) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._depth = 0
+
+    def _execute(self, statement: Statement, values: dict[str, Any]) -> tuple[sqlite3.Cursor, _Compiled]:
+        compiled = statement.compiled(self._dialect)
+        try:
+            return self._connection.execute(compiled.sql, compiled.arguments(values)), compiled
+        except sqlite3.IntegrityError as error:
+            raise integrity(error, compiled.table) from error
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from error
+
+    def all(self, statement: Statement, **values: Any) -> list[Row]:
+        """Run a statement and return its rows."""
+        cursor, compiled = self._execute(statement, values)
+        try:
+            return list(map(compiled.row, cursor))
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from error
+
+    def first(self, statement: Statement, **values: Any) -> Row | None:
+        """Run a statement and return its first row, or None."""
+        cursor, compiled = self._execute(statement, values)
+        values_read = cursor.fetchone()
+        cursor.close()
+        return None if values_read is None else compiled.row(values_read)
+
+    def one(self, statement: Statement, **values: Any) -> Row:
+        """Run a statement that always has a row, such as one with RETURNING, and return it."""
+        row = self.first(statement, **values)
+        if row is None:
+            raise LookupError(f"no row from: {statement.clause}")
+        return row
+
+    def insert(self, statement: Statement, **values: Any) -> int:
+        """Run an INSERT and return the id of the new row."""
+        cursor, _ = self._execute(statement, values)
+        if cursor.lastrowid is None:
+            raise LookupError(f"no id from: {statement.clause}")
+        return cursor.lastrowid
+
+    def run(self, statement: Statement, **values: Any) -> int:
+        """Run a statement and return the number of rows it changed."""
+        cursor, _ = self._execute(statement, values)
+        return cursor.rowcount
+
+    def many(self, statement: Statement, rows: list[dict[str, Any]]) -> None:
+        """Run a statement once for each dictionary of values."""
+        compiled = statement.compiled(self._dialect)
+        self._connection.executemany(compiled.sql, [compiled.arguments(row) for row in rows])
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it still goes on: SQLite itself undoes all of it when the disk is full or fails."""
+        return self._connection.in_transaction
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is done inside, and only that, when an exception leaves it.
+
+        Raises:
+            ServiceUnavailable: the transaction is undone already: a statement before met a full disk.
+        """
+        if not self._connection.in_transaction:
+            raise ServiceUnavailable(UNDONE)  # SAVEPOINT would begin another, and RELEASE would commit it
+        self._depth += 1
+        name = f"s{self._depth}"
+        self._connection.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            # SQLite itself rolls the whole transaction back on a full disk or a lost lock.
+            if self._connection.in_transaction:
+                self._connection.execute(f"ROLLBACK TO {name}")
+                self._connection.execute(f"RELEASE {name}")
+            raise
+        else:
+            self._connection.execute(f"RELEASE {name}")
+        finally:
+            self._depth -= 1
