@@ -22,6 +22,7 @@ from tickets.contract.operation import OperationMiddleware, Runtime
 from tickets.contract.resolver import TagResolver
 from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
+from tickets.domain import jobs
 from tickets.errors import InternalError, MethodNotAllowed, NotFound, Problem
 from tickets.http import pages, problems
 from tickets.http.context import Services
@@ -31,10 +32,14 @@ from tickets.http.idempotency import Idempotency
 from tickets.http.pagination import Cursors
 from tickets.http.rate_limit import RateLimiter
 from tickets.http.transaction import Reader, Writer
+from tickets.jobs.worker import Worker
 from tickets.security import Authenticator, security_map, unauthorized
 from tickets.settings import Settings, shipped
 
 log = structlog.get_logger("tickets")
+
+WORKER_PATIENCE = 1.5
+"""Seconds that running jobs get at the end, after those that the server gave to requests (7)."""
 
 
 def create_app(settings: Settings) -> App:
@@ -53,14 +58,18 @@ def create_app(settings: Settings) -> App:
     document = Document(shipped("openapi.yaml"))
     database = Database(settings)
     secret = settings.signing_key()
-    reader, writer = Reader(database), Writer(database)
+    worker = Worker(settings, database, threads=settings.worker_threads)
+    reader, writer = Reader(database), Writer(database, {jobs.TOPIC: worker.wake})
     limiter = RateLimiter(settings)
     services = Services(settings=settings, document=document, cursors=Cursors(secret), started_at=clock.now())
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
+        if settings.worker_threads:
+            worker.start()
         yield
         await writer.close()
+        worker.stop(WORKER_PATIENCE)
         reader.close()
         database.close()
 

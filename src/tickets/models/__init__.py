@@ -5,6 +5,7 @@ from tickets.models.base import Base
 from tickets.models.comments import Comment
 from tickets.models.contacts import Contact
 from tickets.models.idempotency import IdempotencyRecord
+from tickets.models.jobs import Job, PeriodicJob
 from tickets.models.organizations import Counter, Organization
 from tickets.models.teams import Team, TeamMember
 from tickets.models.tickets import Ticket
@@ -17,7 +18,9 @@ __all__ = [
     "Contact",
     "Counter",
     "IdempotencyRecord",
+    "Job",
     "Organization",
+    "PeriodicJob",
     "Team",
     "TeamMember",
     "Ticket",
