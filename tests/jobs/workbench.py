@@ -10,7 +10,7 @@ from tickets import clock, migrations
 from tickets.db import Database
 from tickets.domain import jobs
 from tickets.jobs import queue
-from tickets.jobs.kind import Kind
+from tickets.jobs.kind import Context, Kind
 from tickets.jobs.worker import Worker
 from tickets.settings import Settings
 
@@ -26,6 +26,7 @@ class Bench:
         self.settings = Settings(var_dir=var_dir, **settings)
         self.database = Database(self.settings)
         migrations.upgrade(self.database)
+        self.context = Context(self.settings, self.database)
         self.ran: list[Any] = []
         self.workers: list[Worker] = []
 
