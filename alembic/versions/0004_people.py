@@ -10,7 +10,7 @@ from alembic import op
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -72,6 +72,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_one_time_secrets_digest", "one_time_secrets", ["digest"])
+    op.create_index("ix_one_time_secrets_expires_at", "one_time_secrets", ["expires_at"])
 
 
 def downgrade() -> None:

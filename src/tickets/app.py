@@ -22,6 +22,7 @@ from tickets.contract.operation import OperationMiddleware, Runtime
 from tickets.contract.resolver import TagResolver
 from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
+from tickets.domain import jobs
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import InternalError, MethodNotAllowed, NotFound, Problem, Unauthorized
 from tickets.http import pages, problems
@@ -33,10 +34,14 @@ from tickets.http.pagination import Cursors
 from tickets.http.pool import Pool
 from tickets.http.rate_limit import FailedLogins, RateLimiter
 from tickets.http.transaction import Reader, Writer
+from tickets.jobs.worker import Worker
 from tickets.security import AccessTokens, Authenticator, security_map
 from tickets.settings import Settings, shipped
 
 log = structlog.get_logger("tickets")
+
+WORKER_PATIENCE = 1.5
+"""Seconds that running jobs get at the end, after those that the server gave to requests (7)."""
 
 
 def create_app(settings: Settings) -> App:
@@ -57,7 +62,8 @@ def create_app(settings: Settings) -> App:
     secrets = settings.signing_keys()
     tokens = AccessTokens(secrets, settings.access_token_seconds)
     pool = Pool()
-    reader, writer = Reader(database), Writer(database)
+    worker = Worker(settings, database, threads=settings.worker_threads)
+    reader, writer = Reader(database), Writer(database, {jobs.TOPIC: worker.wake})
     limiter = RateLimiter(settings)
     services = Services(
         settings=settings,
@@ -71,9 +77,12 @@ def create_app(settings: Settings) -> App:
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
+        if settings.worker_threads:
+            worker.start()
         yield
         pool.close()
         await writer.close()
+        worker.stop(WORKER_PATIENCE)
         reader.close()
         database.close()
 

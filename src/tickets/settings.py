@@ -6,14 +6,20 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 MIN_SECRET = 32
+SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
+"""How mail can be sent, with the usual ports."""
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(?:([1-9][0-9]{0,4})[ ]?)?(second|minute|hour|day)")
 _CHECKOUT = Path(__file__).parents[2]
 
@@ -81,6 +87,41 @@ def _positive(text: str) -> int:
     return number
 
 
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("it must be 0 or more")
+    return number
+
+
+def _mailbox(text: str) -> str:
+    name, address = parseaddr(text)
+    try:
+        sound = text.isprintable() and Address(name, addr_spec=address).domain
+    except (ValueError, IndexError, MessageError):
+        sound = ""
+    if not sound:
+        raise ValueError("write it like Ticketing <tickets@example.com>")
+    return text
+
+
+def _smtp_url(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        sound = url.scheme in SMTP_PORTS and url.hostname and url.port != 0
+    except ValueError:
+        sound = False
+    if (
+        not sound
+        or url.path.strip("/")
+        or url.query
+        or url.fragment
+        or (url.username is None) != (url.password is None)
+    ):
+        raise ValueError("write it like smtp+starttls://user:password@mail.example.com:587, smtps://… or smtp://…")
+    return text
+
+
 def _setting(parse: Callable[[str], Any], default: Any = None, **more: Any) -> Any:
     return field(default=default, metadata={"parse": parse}, **more)
 
@@ -111,6 +152,11 @@ class Settings:
         max_body_bytes: largest request body.
         request_timeout: seconds a request may take to arrive.
         max_connections: connections served at once; more get a 503.
+        worker_threads: jobs the service runs at once beside requests; 0 leaves all to ``flask tickets worker``.
+        worker_lease: seconds after which the jobs of a worker that died are run by another.
+        smtp_url: the server that takes mail; without one, mail is written to `mail_dir`.
+        mail_dir: folder for mail as files; the default is ``mail`` under `var_dir`.
+        mail_from: whom mail is from.
     """
 
     var_dir: Path = _setting(Path, default=None)
@@ -132,10 +178,16 @@ class Settings:
     max_body_bytes: int = _setting(_positive, default=1_048_576)
     request_timeout: int = _setting(_positive, default=20)
     max_connections: int = _setting(_positive, default=2_000)
+    worker_threads: int = _setting(_not_negative, default=4)
+    worker_lease: int = _setting(_positive, default=30)
+    smtp_url: str = _setting(_smtp_url, default="", repr=False)
+    mail_dir: Path = _setting(Path, default=None)
+    mail_from: str = _setting(_mailbox, default="Ticketing <tickets@localhost>")
 
     def __post_init__(self) -> None:
         var_dir = (self.var_dir or _default_var()).absolute()
         object.__setattr__(self, "var_dir", var_dir)
+        object.__setattr__(self, "mail_dir", (self.mail_dir or var_dir / "mail").absolute())
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{var_dir / 'tickets.db'}")
         if any(len(key) < MIN_SECRET for key in self._secret_keys()):
@@ -159,7 +211,7 @@ class Settings:
             try:
                 values[spec.name] = spec.metadata["parse"](text)
             except ValueError as error:
-                shown = name if spec.name == "database_url" else f"{name}={text!r}"  # it may hold a password
+                shown = name if name.endswith("_URL") else f"{name}={text!r}"  # it may hold a password
                 raise SettingsError(f"{shown} cannot be used: {error}.") from None
         return cls(**values)
 

@@ -26,6 +26,8 @@ _COMMANDS = {
     "seed-data": ("seed", "Fill an organization with believable tickets; the same seed gives the same data."),
     "demo": ("demo", "Fill an empty database with the contract's examples and show a key."),
     "serve": ("server", "Serve the API until SIGTERM or Ctrl-C."),
+    "worker": ("jobs", "Run jobs until SIGTERM or Ctrl-C, beside those that the service runs itself."),
+    "jobs": ("jobs", "List jobs, and run dead letters again."),
 }
 
 

@@ -99,12 +99,17 @@ def _reading(make: Callable[[Any], Any], readers: list[tuple[int, Callable[[Any]
 
 
 class Transaction:
-    """The statements of one unit of work on one driver connection; whoever made it commits it."""
+    """The statements of one unit of work on one driver connection; whoever made it commits it.
+
+    Attributes:
+        topics: who waits for what this transaction holds and is told after its commit, such as ``jobs``.
+    """
 
     def __init__(self, connection: sqlite3.Connection, dialect: Dialect) -> None:
         self._connection = connection
         self._dialect = dialect
         self._depth = 0
+        self.topics: set[str] = set()
 
     def _execute(self, statement: Statement, values: dict[str, Any]) -> tuple[sqlite3.Cursor, _Compiled]:
         compiled = statement.compiled(self._dialect)

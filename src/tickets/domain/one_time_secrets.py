@@ -27,7 +27,6 @@ _BY_DIGEST = Statement(
     )
 )
 _MISS = Statement(update(OneTimeSecret).where(*_OF_USER).values(tries_left=OneTimeSecret.tries_left - 1))
-_PURGE = Statement(delete(OneTimeSecret).where(OneTimeSecret.expires_at <= bindparam("now")))
 
 
 class OneTimeSecrets:
@@ -79,8 +78,3 @@ class OneTimeSecrets:
 
     def _digest(self, purpose: str, secret: str, user_id: int) -> bytes:
         return hmac.digest(self._key, f"{purpose}\0{user_id}\0{secret}".encode(), "sha256")
-
-
-def purge(tx: Transaction) -> int:
-    """Delete what has expired; returns how many."""
-    return tx.run(_PURGE, now=clock.now())

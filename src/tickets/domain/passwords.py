@@ -51,7 +51,7 @@ def chosen(password: str, email: str = "") -> str:
 @cache
 def _common() -> frozenset[str]:
     # A large module: only who sets a password pays for it.
-    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # type: ignore[import-untyped]  # noqa: PLC0415 - ships no types
 
     return frozenset(FREQUENCY_LISTS["passwords"])
 

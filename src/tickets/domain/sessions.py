@@ -3,7 +3,7 @@
 import secrets
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
@@ -37,7 +37,6 @@ _END_ALL = Statement(
     .where(Session.user_id == bindparam("of"), Session.ended_at.is_(None))
     .values(ended_at=bindparam("now"))
 )
-_PURGE = Statement(delete(Session).where(Session.expires_at <= bindparam("now")))
 
 
 class Opened(NamedTuple):
@@ -114,11 +113,6 @@ def end(tx: Transaction, session_id: int) -> None:
 def end_all(tx: Transaction, user_id: int) -> None:
     """End all sessions of a user."""
     tx.run(_END_ALL, of=user_id, now=clock.now())
-
-
-def purge(tx: Transaction) -> int:
-    """Delete sessions that can be prolonged no more, with their tokens; returns how many."""
-    return tx.run(_PURGE, now=clock.now())
 
 
 def _give(tx: Transaction, session_id: int) -> str:

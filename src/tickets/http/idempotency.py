@@ -20,7 +20,6 @@ from tickets.http.exchange import Response
 from tickets.models import IdempotencyRecord as Record
 
 KEPT_FOR = clock.DAY
-_PURGED_AT_ONCE = 20
 
 _FIND = Statement(
     select(*Record.__table__.c).where(
@@ -32,17 +31,6 @@ _FIND = Statement(
 _STORE = Statement(insert(Record).values({column.name: bindparam(column.name) for column in Record.__table__.c}))
 _FORGET = Statement(
     delete(Record).where(Record.organization_id == bindparam("organization_id"), Record.scope == bindparam("scope"))
-)
-_PURGE = Statement(
-    delete(Record).where(
-        Record.scope.in_(
-            select(Record.scope)
-            .where(Record.expires_at <= bindparam("now"))
-            .order_by(Record.expires_at)
-            .limit(_PURGED_AT_ONCE)
-        ),
-        Record.expires_at <= bindparam("now"),
-    )
 )
 
 
@@ -130,7 +118,7 @@ class Idempotency:
             ) from None
 
     def store(self, tx: Transaction, this: Attempt, response: Response, *, secret: bool) -> None:
-        """Keep an answer for 24 hours, in the transaction of its effect; drops a few that are older.
+        """Keep an answer for 24 hours, in the transaction of its effect.
 
         Args:
             tx: the transaction of the effect.
@@ -139,7 +127,6 @@ class Idempotency:
             secret: whether the answer shows a secret and has to be sealed.
         """
         moment = clock.now()
-        tx.run(_PURGE, now=moment)
         tx.run(_FORGET, organization_id=this.organization_id, scope=this.scope)  # one that is too old to count
         headers = dict(response.headers)
         tx.run(

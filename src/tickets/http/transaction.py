@@ -8,7 +8,7 @@ the commit that holds it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -67,10 +67,12 @@ class Writer:
 
     Args:
         database: where to write.
+        listeners: whom to call after a commit, by the topic that a transaction named; they return at once.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, listeners: Mapping[str, Callable[[], None]] | None = None) -> None:
         self._database = database
+        self._listeners = dict(listeners or {})
         # It never waits for a lock by itself: its statements run on the event loop.
         self._connection = Connection(database, patience=0)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -129,7 +131,9 @@ class Writer:
 
         def whole() -> Any:
             with self._database.write() as transaction:
-                return work(transaction)
+                done = work(transaction)
+            self._tell(transaction)
+            return done
 
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._thread, whole)
@@ -158,10 +162,15 @@ class Writer:
             finally:
                 self._connection.rollback()
                 self._database.end_write()
+            self._tell(transaction)
         except Exception as error:  # noqa: BLE001 - it is everybody's who waits for this commit
             outcomes = [(future, error, True) for future, _, _ in outcomes]
         for future, result, failed in outcomes:
             _settle(future, result, failed=failed)
+
+    def _tell(self, transaction: Transaction) -> None:
+        for topic in transaction.topics & self._listeners.keys():
+            self._listeners[topic]()
 
     def _perform(self, transaction: Transaction, outcomes: list[tuple[asyncio.Future[Any], Any, bool]]) -> None:
         """Run what waits, in its order, up to the next long piece."""

@@ -5,6 +5,7 @@ from tickets.models.base import Base
 from tickets.models.comments import Comment
 from tickets.models.contacts import Contact
 from tickets.models.idempotency import IdempotencyRecord
+from tickets.models.jobs import Job, PeriodicJob
 from tickets.models.one_time_secrets import OneTimeSecret
 from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
@@ -20,9 +21,11 @@ __all__ = [
     "Contact",
     "Counter",
     "IdempotencyRecord",
+    "Job",
     "OneTimeSecret",
     "Organization",
     "Password",
+    "PeriodicJob",
     "RefreshToken",
     "Session",
     "Team",

@@ -14,6 +14,7 @@ class OneTimeSecret(Base):
     __tablename__ = "one_time_secrets"
     __table_args__ = (
         Index("ix_one_time_secrets_digest", "digest"),
+        Index("ix_one_time_secrets_expires_at", "expires_at"),
         one_of("purpose", PURPOSES),
         {"sqlite_with_rowid": False},
     )

@@ -1,0 +1,9 @@
+"""All kinds of jobs, and which of them run again and again."""
+
+from tickets import clock
+from tickets.jobs import purge_expired, send_email, send_secret
+from tickets.jobs.kind import Kind
+from tickets.jobs.schedule import Periodic
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (send_email.KIND, send_secret.KIND, purge_expired.KIND)}
+PERIODIC = (Periodic(purge_expired.KIND.name, every=clock.HOUR),)
