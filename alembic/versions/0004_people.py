@@ -64,9 +64,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("tries_left", sa.Integer(), nullable=False),
         sa.Column("expires_at", BIG, nullable=False),
-        sa.CheckConstraint(
-            "purpose = 'verify_email' OR purpose = 'reset_password'", name="ck_one_time_secrets_purpose"
-        ),
+        sa.CheckConstraint("purpose = 'verify_email' OR purpose = 'reset_password'", name="purpose"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_one_time_secrets_user_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", "purpose", name="pk_one_time_secrets"),
         sqlite_with_rowid=False,

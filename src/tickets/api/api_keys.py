@@ -1,6 +1,6 @@
 """API keys, for admins."""
 
-from tickets import wire
+from tickets import clock, wire
 from tickets.clock import parse_rfc3339
 from tickets.domain import access, api_keys
 from tickets.domain.listings import API_KEYS, where
@@ -38,6 +38,16 @@ def get_api_key(*, api_key_id: int) -> wire.ApiKey:
     """Show a key by its prefix."""
     call = current()
     return show(access.api_key(call.tx, call.caller, api_key_id))
+
+
+def rotate_api_key(*, api_key_id: int, body: wire.ApiKeyRotation) -> wire.ApiKeyCreated:
+    """Replace a key and show the new one, this once."""
+    call = current()
+    api_key = access.api_key(call.tx, call.caller, api_key_id)
+    user = access.key_owner(call.tx, call.caller, api_key.user_id)
+    overlap = body.get("overlap_seconds", 0) * clock.SECOND
+    record, key = api_keys.rotate(call.tx, call.caller, api_key, user, overlap=overlap)
+    return created_api_key(record, key)
 
 
 def delete_api_key(*, api_key_id: int) -> None:

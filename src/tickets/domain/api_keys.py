@@ -80,11 +80,48 @@ def grant(
     if expires_at is not None and expires_at <= clock.now():
         detail = "lies in the past; choose a later time, or leave it out for a key without end"
         raise InvalidRequest(f"expires_at: {detail}", errors=[InputError("/expires_at", detail)])
+    _may_give(caller, scopes, InputError("/scopes", _LACKS))
+    return create(tx, user, name=name, scopes=list(scopes), expires_at=expires_at)
+
+
+def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overlap: int) -> tuple[Row, str]:
+    """Make a new key like another one, which lives on for a while.
+
+    Args:
+        tx: where to write.
+        caller: who asks for it.
+        api_key: the old key.
+        user: whose it is.
+        overlap: milliseconds the old key is still good, unless it expires before; 0 ends it at once.
+
+    Raises:
+        InsufficientScope: the caller's own key lacks one of the scopes.
+    """
+    _may_give(caller, api_key.scopes)
+    made = create(
+        tx,
+        user,
+        name=api_key.name,
+        scopes=api_key.scopes,
+        rate_limit=api_key.rate_limit,
+        expires_at=api_key.expires_at,
+    )
+    end = clock.now() + overlap
+    if overlap == 0:
+        revoke(tx, api_key)
+    elif api_key.expires_at is None or api_key.expires_at > end:
+        records.change(tx, ApiKey, api_key, {"expires_at": end})
+    return made
+
+
+_LACKS = "has what your own key lacks; a key cannot give what it has not"
+
+
+def _may_give(caller: Principal, scopes: Sequence[str], *faults: InputError) -> None:
     beyond = [] if "*" in caller.scopes else sorted(set(scopes) - caller.scopes)
     if beyond:
         detail = f"Your own key lacks {', '.join(beyond)}; a key cannot give what it has not."
-        raise InsufficientScope(detail, errors=[InputError("/scopes", detail)])
-    return create(tx, user, name=name, scopes=list(scopes), expires_at=expires_at)
+        raise InsufficientScope(detail, errors=faults)
 
 
 def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
