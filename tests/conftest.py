@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from factories import Client, Tenant
+from post import Mailbox
 from service import ThreadService
 
 
@@ -48,6 +49,12 @@ def agent(tenant: Tenant) -> Client:
 def user(tenant: Tenant) -> Client:
     """A user of the tenant, who only raises tickets."""
     return tenant.client("user")
+
+
+@pytest.fixture
+def mailbox(service: ThreadService) -> Mailbox:
+    """The mail that the service wrote."""
+    return Mailbox(service.settings.mail_dir)
 
 
 @pytest.fixture

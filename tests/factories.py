@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 
 from tickets.db import Database
-from tickets.domain import api_keys, organizations, users
+from tickets.domain import api_keys, organizations, passwords, users
 
+PASSWORD = "correct horse battery"
+_HASHED = passwords.hashed(PASSWORD)
 _numbers = itertools.count(1)
 _TLS = ssl.create_default_context()  # not used, but httpx would make one for each client: 60 ms
 
@@ -45,6 +47,7 @@ class Tenant:
         assert self.organization is not None
         self.id: int = self.organization.id
         self._clients: dict[str, Client] = {}
+        self._signed_in: list[Client] = []
         self.users: dict[str, Any] = {}
 
     def user(self, role: str, **values: Any) -> Any:
@@ -63,6 +66,23 @@ class Tenant:
         values = {"name": "test", "rate_limit": "1000000/second", **values}
         with self.database.write() as tx:
             return api_keys.create(tx, user, **values)[1]
+
+    def with_password(self, role: str, **values: Any) -> Any:
+        """Make an account that can sign in with `PASSWORD`."""
+        user = self.user(role, **values)
+        with self.database.write() as tx:
+            passwords.store(tx, user.id, _HASHED)
+        return user
+
+    def signed_in(self, role: str = "admin", **values: Any) -> Client:
+        """Return the client of somebody who signed in with a password."""
+        user = self.with_password(role, **values)
+        client = Client(self.origin)
+        answer = client.post("/auth/login", json={"email": user.email, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+        self._signed_in.append(client)
+        return client
 
     def client(self, role: str = "admin", **values: Any) -> Client:
         """Return the client of a role; with values it is one with a key of its own."""
@@ -98,5 +118,5 @@ class Tenant:
 
     def close(self) -> None:
         """Close the clients."""
-        for client in self._clients.values():
+        for client in (*self._clients.values(), *self._signed_in):
             client.close()

@@ -18,7 +18,7 @@ from tickets.db import Database
 from tickets.http.server import configuration
 from tickets.settings import Settings
 
-UNLIMITED = {"rate_limit_anonymous": "1000000/second"}
+UNLIMITED = {f"rate_limit_{policy}": "1000000/second" for policy in ("anonymous", "session", "auth", "login")}
 
 
 def free_port() -> int:

@@ -201,3 +201,47 @@ class TestSigningIn:
         user = tenant.user("agent", is_active=False)
         with Client(tenant.origin, tenant.key(user)) as client:
             problem(client.get("/organization"), 401, "unauthorized")
+
+
+class TestRotateApiKey:
+    def test_the_new_key_is_as_the_old_one_and_both_work_for_a_while(self, tenant, admin, service):
+        user = tenant.user("agent")
+        old = tenant.create("/api-keys", name="Robot", user_id=user.id, scopes=["tickets:read"])
+        with time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC), tick=False) as clock:
+            new = made(admin.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 60}))
+            assert new["key"] != old["key"]
+            for name in ("user_id", "name", "scopes", "rate_limit", "expires_at"):
+                assert new[name] == old[name]
+            assert admin.get(f"/api-keys/{old['id']}").json()["expires_at"] == "2031-01-01T00:01:00.000Z"
+            with Client(service.origin, old["key"]) as before, Client(service.origin, new["key"]) as after:
+                assert before.get("/tickets").status_code == after.get("/tickets").status_code == 200
+                clock.shift(timedelta(seconds=60))
+                problem(before.get("/tickets"), 401, "unauthorized")
+                assert after.get("/tickets").status_code == 200
+
+    def test_without_an_overlap_the_old_key_ends_at_once(self, tenant, admin, service):
+        old = tenant.create("/api-keys", name="Robot")
+        made(admin.post(f"/api-keys/{old['id']}/rotate", json={}))
+        with Client(service.origin, old["key"]) as client:
+            problem(client.get("/tickets"), 401, "unauthorized")
+
+    def test_a_key_that_ends_sooner_is_not_prolonged(self, tenant, admin):
+        old = tenant.create("/api-keys", name="Robot", expires_at="2100-01-01T00:00:00Z")
+        with time_machine.travel(datetime(2099, 12, 31, tzinfo=UTC), tick=False):
+            new = made(admin.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 2_592_000}))
+        assert admin.get(f"/api-keys/{old['id']}").json()["expires_at"] == old["expires_at"] == new["expires_at"]
+
+    def test_a_key_cannot_rotate_what_it_could_not_give(self, tenant):
+        old = tenant.create("/api-keys", name="Robot")
+        with tenant.client("admin", scopes=["api_keys:write"]) as narrow:
+            problem(narrow.post(f"/api-keys/{old['id']}/rotate", json={}), 403, "insufficient_scope")
+
+    def test_the_key_of_who_is_deactivated_or_an_operator_is_not_rotated(self, tenant, admin):
+        user = tenant.user("agent")
+        key = tenant.create("/api-keys", name="Robot", user_id=user.id)
+        assert admin.patch(f"/users/{user.id}", json={"is_active": False}).status_code == 200
+        problem(admin.post(f"/api-keys/{key['id']}/rotate", json={}), 409, "user_inactive", "/user_id")
+        operator = tenant.user("platform")
+        tenant.key(operator, name="operator")
+        key = next(key for key in admin.get("/api-keys").json()["data"] if key["user_id"] == operator.id)
+        problem(admin.post(f"/api-keys/{key['id']}/rotate", json={}), 403, "forbidden")

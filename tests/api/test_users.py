@@ -42,6 +42,7 @@ class TestCreateUser:
             "id": body["id"],
             "organization_id": tenant.id,
             "email": email.lower(),
+            "email_verified_at": body["created_at"],
             "name": "New",
             "role": "agent",
             "is_active": True,
