@@ -60,10 +60,13 @@ def upgrade(database: Database, revision: str = "head") -> None:
         MigrationError: a step does not fit the data, would leave rows that point nowhere, or such rows were
             there before.
     """
-    from alembic import command  # noqa: PLC0415 - see above
-
     database.path.parent.mkdir(parents=True, exist_ok=True)
     with database.engine.connect() as connection:
+        if current(database) == (head() if revision == "head" else revision):
+            prepare(connection)
+            return
+        from alembic import command  # noqa: PLC0415 - see above
+
         config = _config()
         config.attributes["connection"] = connection
         try:

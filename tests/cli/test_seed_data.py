@@ -1,15 +1,18 @@
 """seed-data: the same seed gives the same data, and the data fits together."""
 
+import json
+import multiprocessing
 import threading
 
 import pytest
 from commands import Desk
 
 from tickets import clock
-from tickets.cli import seed_content
+from tickets.cli import seed, seed_content, seed_process
 from tickets.cli.environment import contract
 from tickets.cli.seed import _NUMBERED
 from tickets.contract.validation import Checker
+from tickets.db import Transaction
 from tickets.domain import organizations, records
 from tickets.models import Ticket
 
@@ -51,6 +54,14 @@ class TestDeterminism:
         one.ok("seed-data", "--tickets", "100", "--seed", "7", "--organizations", "2")
         monkeypatch.setattr("tickets.cli.seed.BATCH", 7)
         two.ok("seed-data", "--tickets", "100", "--seed", "7", "--organizations", "2")
+        assert content(one) == content(two)
+
+    def test_what_another_process_tells_is_the_same(self, empty_desk: Desk, monkeypatch: pytest.MonkeyPatch):
+        one, two = another(empty_desk, "one"), another(empty_desk, "two")
+        monkeypatch.setattr("tickets.cli.seed.BATCH", 50)
+        one.ok("seed-data", "--tickets", "400", "--seed", "7", "--organizations", "2")
+        monkeypatch.setattr("tickets.cli.seed_process.WORTH_IT", 400)
+        two.ok("seed-data", "--tickets", "400", "--seed", "7", "--organizations", "2")
         assert content(one) == content(two)
 
     def test_a_second_run_adds_tickets_and_nobody(self, acme: Desk):
@@ -129,6 +140,37 @@ class TestContent:
         acme.ok("seed-data", "--tickets", "500", "--seed", "99")
         ((first, last),) = acme.rows("SELECT min(created_at), max(updated_at) FROM tickets")
         assert seed_content.EPOCH <= first < last < clock.now()
+
+
+class TestTheProcessBeside:
+    def test_every_door_can_start_it(self, acme: Desk):
+        for door in (("tickets",), ("flask", "tickets"), ("-m", "tickets")):
+            done = acme.process(*door, "seed-data", "--tickets", str(seed_process.WORTH_IT), "--json")
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["tickets"] == seed_process.WORTH_IT
+            assert done.stderr == ""
+
+    def test_it_ends_with_the_work(self, acme: Desk, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("tickets.cli.seed_process.WORTH_IT", 1)
+        acme.ok("seed-data", "--tickets", "10")
+        assert multiprocessing.active_children() == []
+
+    def test_that_it_was_ended_is_one_line_and_what_is_stored_stays(self, acme: Desk, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("tickets.cli.seed_process.WORTH_IT", 1)
+        monkeypatch.setattr("tickets.cli.seed.BATCH", 10)
+        store, stored = seed._store, []
+
+        def store_and_end(tx: Transaction, organization_id: int, batch: seed_content.Batch) -> None:
+            store(tx, organization_id, batch)
+            stored.extend(batch.tickets)
+            for child in multiprocessing.active_children():
+                child.kill()
+                child.join()
+
+        monkeypatch.setattr("tickets.cli.seed._store", store_and_end)
+        assert "was ended" in acme.fails("seed-data", "--tickets", "100000")
+        assert acme.rows("SELECT count(*) FROM tickets") == [(len(stored),)]
+        assert 10 <= len(stored) < 100_000
 
 
 class TestWhere:

@@ -1,19 +1,22 @@
 """Believable data in any amount, written in batches that let a running service write in between."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from operator import add
 from typing import Any
 
 import click
-from sqlalchemy import Text, bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from tickets import ids
 from tickets.cli import seed_content as content
 from tickets.cli.environment import SLUG, Command, organization_of, ready_database
 from tickets.cli.failures import Failure
 from tickets.cli.output import json_option, progress, show
-from tickets.db import Database, Row, Statement, Transaction
+from tickets.cli.seed_process import Teller, teller
+from tickets.db import Bulk, Database, Row, Statement, Transaction
 from tickets.domain import organizations, teams, users
 from tickets.models import Base, Comment, Contact, Organization, Team, Ticket, User
 
@@ -32,21 +35,18 @@ def _insert(model: type[Base], **given: Any) -> Statement:
 _ADD_USER = _insert(User, is_active=True, version=1)
 _ADD_TEAM = _insert(Team, version=1)
 _ADD_CONTACT = _insert(Contact, user_id=None, attributes={}, version=1)
-# Their JSON comes as text already; the JSON type would write it once more for each row.
-_ADD_TICKET = _insert(
-    Ticket,
-    source="import",
-    tags=bindparam("tags", type_=Text()),
-    custom_fields=bindparam("custom_fields", type_=Text()),
-)
-_ADD_COMMENT = _insert(Comment, version=1)
+_ADD_TICKETS = Bulk(Ticket.__table__, ("number", *content.TICKET))
+_ADD_COMMENTS = Bulk(Comment.__table__, ("ticket_id", *content.COMMENT))
 _DATE_ORGANIZATION = Statement(
     update(Organization)
     .where(Organization.id == bindparam("of"))
     .values(created_at=bindparam("moment"), updated_at=bindparam("moment"))
 )
-_CONTACT = Statement(
-    select(Contact.id).where(Contact.organization_id == bindparam("of"), Contact.email == bindparam("email"))
+_CONTACTS = Statement(
+    select(Contact.email, Contact.id).where(
+        Contact.organization_id == bindparam("of"),
+        Contact.email.in_(select(func.json_each(bindparam("emails")).table_valued("value").c.value)),
+    )
 )
 _TEAM = Statement(
     select(*Team.__table__.c).where(Team.organization_id == bindparam("of"), Team.name == bindparam("name"))
@@ -83,14 +83,16 @@ def seed_data(*, tickets: int, seed: int, org: str | None, organizations: int | 
     if org is not None and organizations is not None:
         raise Failure("Give --org or --organizations, not both.")
     counts = Counts()
-    with ready_database() as database:
+    with ready_database() as database, teller(tickets) as tell:
         into = _organizations(database, org, organizations, seed, counts)
         began = time.perf_counter()
         with progress("Tickets", tickets) as advance:
             for index, organization in enumerate(into):
                 share = tickets // len(into) + (index < tickets % len(into))
                 if share:
-                    _fill(database, organization, share, seed=seed, index=index, counts=counts, advance=advance)
+                    _fill(
+                        database, organization, share, seed=seed, index=index, tell=tell, counts=counts, advance=advance
+                    )
         seconds = time.perf_counter() - began
     names = into[0].slug if len(into) == 1 else f"{into[0].slug} and {len(into) - 1} more"
     rate = round(counts.tickets / seconds)
@@ -138,6 +140,7 @@ def _fill(
     *,
     seed: int,
     index: int,
+    tell: Teller,
     counts: Counts,
     advance: Callable[[int], None],
 ) -> None:
@@ -145,27 +148,20 @@ def _fill(
         cast = _cast(tx, organization, total, seed, counts)
     story = content.Story(seed, index, cast, total)
     # Made up before the transaction is opened: nobody waits for our imagination.
-    while drafts := story.next(BATCH):
+    for batch in tell(story, BATCH):
         with database.write() as tx:
-            counts.comments += _store(tx, organization.id, drafts)
-        counts.tickets += len(drafts)
-        advance(len(drafts))
+            _store(tx, organization.id, batch)
+        counts.tickets += len(batch.tickets)
+        counts.comments += len(batch.comments)
+        advance(len(batch.tickets))
 
 
-def _store(tx: Transaction, organization_id: int, drafts: list[content.Draft]) -> int:
-    last = organizations.count_up(tx, organization_id, "tickets", step=len(drafts))
-    first = last - len(drafts) + 1
-    for number, draft in enumerate(drafts, first):
-        draft.ticket["number"] = number
-    tx.many(_ADD_TICKET, [draft.ticket for draft in drafts])
-    numbered = tx.all(_NUMBERED, of=organization_id, first=first, last=last)
-    said = []
-    for row, draft in zip(numbered, drafts, strict=True):
-        for comment in draft.comments:
-            comment["ticket_id"] = row.id
-            said.append(comment)
-    tx.many(_ADD_COMMENT, said)
-    return len(said)
+def _store(tx: Transaction, organization_id: int, batch: content.Batch) -> None:
+    last = organizations.count_up(tx, organization_id, "tickets", step=len(batch.tickets))
+    first = last - len(batch.tickets) + 1
+    tx.bulk(_ADD_TICKETS, map(add, zip(range(first, last + 1)), batch.tickets))
+    made = [row.id for row in tx.all(_NUMBERED, of=organization_id, first=first, last=last)]
+    tx.bulk(_ADD_COMMENTS, ((made[place], *said) for place, *said in batch.comments))
 
 
 def _cast(tx: Transaction, organization: Row, total: int, seed: int, counts: Counts) -> content.Cast:
@@ -210,8 +206,11 @@ def _team(tx: Transaction, organization: Row, name: str, moment: int, counts: Co
 def _contacts(
     tx: Transaction, organization: Row, people: list[content.Person], moment: int, counts: Counts
 ) -> list[int]:
-    missing = [person for person in people if tx.first(_CONTACT, of=organization.id, email=person.email) is None]
+    emails = json.dumps([person.email for person in people])
+    there = {row.email for row in tx.all(_CONTACTS, of=organization.id, emails=emails)}
+    missing = [person for person in people if person.email not in there]
     values = {"organization_id": organization.id, "external_id": None, "created_at": moment, "updated_at": moment}
     tx.many(_ADD_CONTACT, [{**person._asdict(), **values} for person in missing])
     counts.contacts += len(missing)
-    return [tx.one(_CONTACT, of=organization.id, email=person.email).id for person in people]
+    made = {row.email: row.id for row in tx.all(_CONTACTS, of=organization.id, emails=emails)}
+    return [made[person.email] for person in people]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
+from operator import itemgetter
 from random import Random
 from typing import Any, NamedTuple
 
@@ -106,11 +107,25 @@ class Cast:
     teams: Sequence[int]
 
 
-class Draft(NamedTuple):
-    """A ticket that has no number yet, with its comments, which have no ticket yet."""
+TICKET = (
+    *("organization_id", "subject", "description", "status", "priority", "type", "source"),
+    *("contact_id", "assignee_id", "team_id", "created_by_id", "tags", "custom_fields"),
+    *("first_responded_at", "resolved_at", "closed_at", "created_at", "updated_at", "version"),
+)
+"""What stands where in a ticket that is told: a tuple is stored, and handed to another process, in half the time."""
 
-    ticket: dict[str, Any]
-    comments: list[dict[str, Any]]
+COMMENT = (
+    *("organization_id", "author_type", "user_id", "contact_id", "body", "visibility"),
+    *("created_at", "updated_at", "version"),
+)
+"""What stands where in a comment that is told, after the place of its ticket in the batch."""
+
+
+class Batch(NamedTuple):
+    """Tickets that have no number yet, with their comments, which have no ticket yet."""
+
+    tickets: list[tuple[Any, ...]]
+    comments: list[tuple[Any, ...]]
 
 
 def company(index: int) -> str:
@@ -172,13 +187,15 @@ class Story:
             json.dumps({"contract": f"C-{number}", "seats": number % 90 + 5}) for number in range(400, 440)
         ]
 
-    def next(self, count: int) -> list[Draft]:
-        """Tell the next tickets."""
-        told = range(self._told, min(self._told + count, self._total))
-        self._told = told.stop
-        return [self._ticket(place) for place in told]
+    def next(self, count: int) -> Batch:
+        """Tell the next tickets; none when all are told."""
+        batch = Batch([], [])
+        first, self._told = self._told, min(self._told + count, self._total)
+        for place in range(first, self._told):
+            self._ticket(place, batch)
+        return batch
 
-    def _ticket(self, place: int) -> Draft:
+    def _ticket(self, place: int, batch: Batch) -> None:
         draw, cast = self._draw, self._cast
         chance = draw.random
         # In order of time, without two at once as long as there are fewer than milliseconds.
@@ -190,58 +207,49 @@ class Story:
         triaged = status != "open" or chance() < 0.4  # noqa: PLR2004 - the share of open tickets that has somebody
         agent = _pick(cast.agents, chance()) if triaged else None
         contact = _pick(cast.contacts, chance())
-        life = _life(draw, status, moment)
-        ticket = {
-            "organization_id": cast.organization_id,
-            "subject": f"{thing} {where} {end}",
-            "description": f"{thing} {where} {end}. {more}",
-            "status": status,
-            "priority": _pick(_URGENCY[which], chance()),
-            "type": kind,
-            "contact_id": contact,
-            "assignee_id": agent,
-            "team_id": _pick(cast.teams, chance()) if triaged else None,
-            "created_by_id": agent if chance() < 0.2 else None,  # noqa: PLR2004 - the share raised on the phone
-            "tags": self._tags[tag, _pick(("", "", "", "vip", "phone", "on-site", "follow-up"), chance())],
-            "custom_fields": _pick(self._fields, chance()),
-            "created_at": moment,
-            **life,
-        }
-        return Draft(ticket, self._comments(ticket) if agent is not None and chance() < 0.25 else [])  # noqa: PLR2004 - the share with comments
+        responded, resolved, closed, updated, version = _life(draw, status, moment)
+        subject = f"{thing} {where} {end}"
+        ticket = (
+            *(cast.organization_id, subject, f"{subject}. {more}"),
+            *(status, _pick(_URGENCY[which], chance()), kind, "import"),
+            *(contact, agent, _pick(cast.teams, chance()) if triaged else None),
+            agent if chance() < 0.2 else None,  # noqa: PLR2004 - the share raised on the phone
+            self._tags[tag, _pick(("", "", "", "vip", "phone", "on-site", "follow-up"), chance())],
+            _pick(self._fields, chance()),
+            *(responded, resolved, closed, moment, updated, version),
+        )
+        if agent is not None and chance() < 0.25 and responded is not None:  # noqa: PLR2004 - the share with comments
+            said = self._said(responded, resolved or updated, agent, None if status == "pending" else contact)
+            batch.comments.extend((len(batch.tickets), *comment) for comment in said)
+        batch.tickets.append(ticket)
 
-    def _comments(self, ticket: dict[str, Any]) -> list[dict[str, Any]]:
-        """Tell what was said: the agent's first answer is the first response, nothing comes after the end."""
-        first = ticket["first_responded_at"]
-        if first is None:
-            return []
-        chance = self._draw.random
-        last = ticket["resolved_at"] or ticket["updated_at"]
-        said = [self._said(ticket, first, _pick(_ANSWERS, chance()))]
-        # A contact's answer would reopen a ticket that waits for them.
-        if ticket["status"] != "pending" and chance() < 0.5:  # noqa: PLR2004 - the share of contacts who answer
-            said.append(
-                self._said(ticket, first + int((last - first) * chance()), _pick(_REPLIES, chance()), by="contact")
-            )
+    def _said(self, first: int, last: int, agent: int, contact: int | None) -> list[tuple[Any, ...]]:
+        """Tell what was said: the agent's first answer is the first response, nothing comes after the end.
+
+        Args:
+            first: when that was.
+            last: when the ticket was resolved, or last changed.
+            agent: who answers.
+            contact: who may answer back; nobody where that would reopen a ticket which waits for them.
+        """
+        chance, of = self._draw.random, self._cast.organization_id
+        said: list[tuple[Any, ...]] = [(first, of, "user", agent, None, _pick(_ANSWERS, chance()), "public")]
+        if contact is not None and chance() < 0.5:  # noqa: PLR2004 - the share of contacts who answer
+            moment = first + int((last - first) * chance())
+            said.append((moment, of, "contact", None, contact, _pick(_REPLIES, chance()), "public"))
         if chance() < 0.2:  # noqa: PLR2004 - the share with a note
-            note = self._said(ticket, first + int((last - first) * chance()), _pick(_NOTES, chance()))
-            said.append({**note, "visibility": "internal"})
-        return sorted(said, key=lambda comment: comment["created_at"])
-
-    def _said(self, ticket: dict[str, Any], moment: int, body: str, *, by: str = "user") -> dict[str, Any]:
-        return {
-            "organization_id": ticket["organization_id"],
-            "author_type": by,
-            "user_id": ticket["assignee_id"] if by == "user" else None,
-            "contact_id": ticket["contact_id"] if by == "contact" else None,
-            "body": body,
-            "visibility": "public",
-            "created_at": moment,
-            "updated_at": moment,
-        }
+            moment = first + int((last - first) * chance())
+            said.append((moment, of, "user", agent, None, _pick(_NOTES, chance()), "internal"))
+        said.sort(key=itemgetter(0))
+        return [(*what, moment, moment, 1) for moment, *what in said]
 
 
-def _life(draw: Random, status: str, moment: int) -> dict[str, Any]:
-    """Make the times and the version that fit a status, as domain/lifecycle.py would leave them."""
+def _life(draw: Random, status: str, moment: int) -> tuple[int | None, int | None, int | None, int, int]:
+    """Make what fits a status, as domain/lifecycle.py would leave it.
+
+    Returns:
+        When it was first answered, resolved, closed and last changed, and its version.
+    """
     chance = draw.random
     responded = resolved = closed = None
     updated, version = moment, 1
@@ -257,13 +265,7 @@ def _life(draw: Random, status: str, moment: int) -> dict[str, Any]:
     if status == "closed":
         closed = updated = updated + _while(draw, 2 * clock.DAY, 7 * clock.DAY)
         version += 1
-    return {
-        "first_responded_at": responded,
-        "resolved_at": resolved,
-        "closed_at": closed,
-        "updated_at": updated,
-        "version": version,
-    }
+    return responded, resolved, closed, updated, version
 
 
 def _while(draw: Random, usual: int, most: int) -> int:

@@ -6,7 +6,7 @@ driver costs (decisions/0002).
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,6 +42,20 @@ class Statement:
         if self._compiled is None or self._compiled.dialect is not dialect:
             self._compiled = _Compiled(self.clause, dialect, raw_json=self._raw_json)
         return self._compiled
+
+
+class Bulk:
+    """An INSERT of many rows, each a tuple: the driver binds values by place in half the time it takes by name.
+
+    Args:
+        table: where they go.
+        places: the column of each place of a row; values go to the driver as they are, JSON as text.
+    """
+
+    def __init__(self, table: Any, places: Sequence[str]) -> None:
+        names = [table.c[place].name for place in places]
+        self.table = table
+        self.sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 class _Compiled:
@@ -158,6 +172,15 @@ class Transaction:
         """Run a statement once for each dictionary of values."""
         compiled = statement.compiled(self._dialect)
         self._connection.executemany(compiled.sql, [compiled.arguments(row) for row in rows])
+
+    def bulk(self, bulk: Bulk, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Insert many rows."""
+        try:
+            self._connection.executemany(bulk.sql, rows)
+        except sqlite3.IntegrityError as error:
+            raise integrity(error, bulk.table) from error
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from error
 
     @property
     def is_open(self) -> bool:
