@@ -12,10 +12,10 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from mailserver import MailServer
 from workbench import Bench, until
 
 from factories import Tenant
+from mailserver import MailServer
 from service import ThreadService, free_port
 from tickets.domain import mail
 from tickets.jobs import queue, send_email, transport
