@@ -89,6 +89,8 @@ def test_every_command_explains_itself(name: str, empty_desk: Desk):
         ("seed-data", "--tickets", "1"),
         ("demo",),
         ("serve", "--port", "65000"),
+        ("worker",),
+        ("jobs", "list"),
         ("backup", "copy.db"),
     ],
     ids=lambda words: words[0],

@@ -35,6 +35,13 @@ class TestFromEnv:
             ("max_body_bytes", "2048", 2048),
             ("request_timeout", "5", 5),
             ("max_connections", "10", 10),
+            ("worker_threads", "0", 0),
+            ("worker_lease", "60", 60),
+            ("smtp_url", "smtp://localhost", "smtp://localhost"),
+            ("smtp_url", "smtps://u:p%40ss@mail.example:465/", "smtps://u:p%40ss@mail.example:465/"),
+            ("smtp_url", "smtp+starttls://u:p@[::1]:587", "smtp+starttls://u:p@[::1]:587"),
+            ("mail_dir", "/srv/mail", Path("/srv/mail")),
+            ("mail_from", '"Acme, Inc." <help@acme.example>', '"Acme, Inc." <help@acme.example>'),
         ],
     )
     def test_each_can_be_set(self, name, text, value):
@@ -64,6 +71,18 @@ class TestFromEnv:
             ("TICKETS_MAX_BODY_BYTES", "0"),
             ("TICKETS_REQUEST_TIMEOUT", "-1"),
             ("TICKETS_MAX_CONNECTIONS", "many"),
+            ("TICKETS_WORKER_THREADS", "-1"),
+            ("TICKETS_WORKER_LEASE", "0"),
+            ("TICKETS_SMTP_URL", "mail.example"),
+            ("TICKETS_SMTP_URL", "http://mail.example"),
+            ("TICKETS_SMTP_URL", "smtp://"),
+            ("TICKETS_SMTP_URL", "smtp://user@mail.example"),
+            ("TICKETS_SMTP_URL", "smtp://mail.example:port"),
+            ("TICKETS_SMTP_URL", "smtp://mail.example/inbox"),
+            ("TICKETS_MAIL_FROM", "Help"),
+            ("TICKETS_MAIL_FROM", "help@"),
+            ("TICKETS_MAIL_FROM", "Acme, Inc. <help@acme.example>"),
+            ("TICKETS_MAIL_FROM", "Help <help@acme.example>\nBcc: x@y.example"),
             ("TICKETS_SECRET_KEY", "short"),
         ],
     )
@@ -81,6 +100,12 @@ class TestFromEnv:
 
     def test_the_secret_is_not_shown(self):
         assert SECRET not in repr(Settings.from_env({"TICKETS_SECRET_KEY": SECRET}))
+
+    def test_the_password_of_the_mail_server_is_not_shown(self):
+        assert "hunter2" not in repr(Settings.from_env({"TICKETS_SMTP_URL": "smtp://u:hunter2@mail.example"}))
+        with pytest.raises(SettingsError) as caught:
+            Settings.from_env({"TICKETS_SMTP_URL": "smtp://u:hunter2@mail.example:x"})
+        assert "hunter2" not in str(caught.value)
 
     def test_a_bad_secret_is_not_shown(self):
         with pytest.raises(SettingsError) as caught:

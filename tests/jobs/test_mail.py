@@ -28,12 +28,14 @@ HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIM
 
 def payload(template: str = "verify_email", **changes: Any) -> dict[str, Any]:
     made = {"message_id": "<1@x.example>", "template": template, "to": "ada@acme.example", "name": "Ada King"}
-    return {**made, "values": VALUES[template], **changes}
+    return {**made, **changes}
 
 
 def composed(template: str = "verify_email", **changes: Any) -> EmailMessage:
     """Compose a message and read it as its recipient does."""
-    sent = compose(payload(template, **changes), sender="Help <help@x.example>", date=1_767_323_045_678)
+    sent = compose(
+        payload(template, **changes), VALUES[template], sender="Help <help@x.example>", date=1_767_323_045_678
+    )
     return email.message_from_bytes(sent.as_bytes(), policy=email.policy.default)  # type: ignore[return-value]
 
 
@@ -139,15 +141,9 @@ class TestEnqueue:
 class TestFolder:
     """What is done with mail unless a mail server is set."""
 
-    def send(self, bench: Bench, **values: Any) -> None:
-        bench.write(
-            mail.enqueue,
-            bench.settings,
-            "verify_email",
-            to="ada@acme.example",
-            name="Ada",
-            **{**VALUES["verify_email"], **values},
-        )
+    def send(self, bench: Bench, code: str = "123456") -> None:
+        named = {"to": "ada@acme.example", "name": "Ada", "code": code, "minutes": 10}
+        bench.write(mail.enqueue, bench.settings, "verify_email", **named)
 
     def files(self, bench: Bench) -> list[Path]:
         return sorted(bench.settings.mail_dir.glob("*"))
@@ -177,6 +173,19 @@ class TestFolder:
         bench.worker(send_email.KIND)
         until(lambda: bench.jobs()[0].last_error)
         assert bench.jobs()[0].last_error == ("The mail could not be written: File exists; look at TICKETS_MAIL_DIR.")
+
+    def test_a_mail_that_another_key_sealed_is_dead(self, bench: Bench):
+        self.send(bench)
+        (bench.settings.var_dir / "secret.key").write_text("another key of 32 characters ...")
+        bench.worker(send_email.KIND)
+        (job,) = until(lambda: bench.jobs(dead=True))
+        assert job.last_error == "The secret key was changed since the mail was written."
+
+    def test_no_copy_of_the_database_holds_the_secret(self, bench: Bench):
+        self.send(bench, code="canary-123")
+        files = list(bench.settings.var_dir.glob("tickets.db*"))
+        assert any(b"verify_email" in file.read_bytes() for file in files)
+        assert not any(b"canary" in file.read_bytes() for file in files)
 
     def test_the_secret_goes_with_the_job_and_is_nowhere_else(self, bench: Bench):
         self.send(bench, code="canary-123")

@@ -12,10 +12,10 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from mailserver import MailServer
 from workbench import Bench, until
 
 from factories import Tenant
+from mailserver import MailServer
 from service import ThreadService, free_port
 from tickets.domain import mail
 from tickets.jobs import queue, send_email, transport
@@ -237,3 +237,18 @@ class TestTls:
         assert "hunter2" not in repr(bench.jobs()) + repr(bench.settings)
         bench.close()
         server.stop()
+
+
+class TestService:
+    @pytest.mark.parametrize(("threads", "left"), [(4, 0), (0, 1)])
+    def test_it_runs_jobs_itself_unless_it_is_told_not_to(self, tmp_path: Path, threads: int, left: int):
+        service = ThreadService(tmp_path, worker_threads=threads)
+        with service.database.write() as tx:
+            mail.enqueue(tx, service.settings, "already_registered", to="ada@acme.example", name="Ada")
+        files = service.settings.mail_dir
+        if threads:
+            until(lambda: list(files.glob("*.eml")))
+        service.stop()
+        with Bench(tmp_path).database.read() as tx:
+            assert queue.counts(tx)["waiting"] == left
+        assert files.exists() == bool(threads)

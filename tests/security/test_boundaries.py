@@ -239,7 +239,7 @@ class TestSecrets:
     def test_two_services_do_not_share_one(self, tmp_path: Path):
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
-        assert Settings(var_dir=tmp_path / "a").signing_keys() != Settings(var_dir=tmp_path / "b").signing_key()
+        assert Settings(var_dir=tmp_path / "a").signing_keys() != Settings(var_dir=tmp_path / "b").signing_keys()
 
     def test_the_secret_is_not_in_the_text_of_the_settings(self, tmp_path: Path):
         secret = "correct-horse-battery-staple-and-more"

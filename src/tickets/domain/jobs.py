@@ -38,7 +38,8 @@ def enqueue(
         tx: the caller's transaction.
         kind: which work, a name in `tickets.jobs.kinds`.
         payload: what the work needs to know, as JSON. It may run more than once, so an effect that must not
-            be repeated needs an id here. Secrets are fine: nothing shows a payload, and it goes with the job.
+            be repeated needs an id here. Nothing shows a payload, and it goes with the job; what opens an account
+            is sealed all the same, as in `tickets.domain.mail`.
         organization_id: the tenant it belongs to and goes with.
         run_at: not before this moment, in milliseconds; at once by default.
 

@@ -1,11 +1,16 @@
 """Mail: a job in the transaction of what causes it, so that it neither delays nor fails a request."""
 
 import secrets
+from collections.abc import Mapping
 from email.headerregistry import Address
 from email.utils import parseaddr
+from typing import Any
+
+import msgspec
 
 from tickets.db import Transaction
 from tickets.domain import jobs
+from tickets.sealing import seal
 from tickets.settings import Settings
 
 KIND = "send_email"
@@ -29,11 +34,12 @@ def enqueue(
 ) -> int:
     """Write a mail, to be sent after the commit.
 
-    Its Message-ID is made here: a mail that is sent twice, because a worker died, can be told by it.
+    Its Message-ID is made here: a mail that is sent twice, because a worker died, can be told by it. The values
+    are sealed with the service's key: a copy of the database opens no account.
 
     Args:
         tx: the transaction of what causes the mail.
-        settings: `mail_from` gives the Message-ID its domain.
+        settings: `mail_from` gives the Message-ID its domain, the secret key seals the values.
         template: one of `TEMPLATES`.
         to: the recipient's address.
         name: the recipient's name.
@@ -54,6 +60,16 @@ def enqueue(
         "template": template,
         "to": to,
         "name": name,
-        "values": values,
+        "sealed": seal(settings.signing_keys(), KIND).encrypt(msgspec.json.encode(values)).decode(),
     }
     return jobs.enqueue(tx, KIND, payload, organization_id=organization_id)
+
+
+def values_of(settings: Settings, payload: Mapping[str, Any]) -> dict[str, str | int]:
+    """Open what `enqueue` sealed.
+
+    Raises:
+        InvalidToken: the service's key was changed since.
+    """
+    opened = seal(settings.signing_keys(), KIND).decrypt(payload["sealed"])
+    return msgspec.json.decode(opened, type=dict[str, str | int])

@@ -4,12 +4,11 @@ The record commits in the transaction of the effect it tells of, so neither is e
 (draft-ietf-httpapi-idempotency-key-header).
 """
 
-import base64
 import hashlib
 from typing import Any, NamedTuple
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken
 from sqlalchemy import bindparam, delete, insert, select
 
 from tickets import clock
@@ -18,6 +17,7 @@ from tickets.domain.access import Principal
 from tickets.errors import IdempotencyInProgress, IdempotencyKeyReused
 from tickets.http.exchange import Response
 from tickets.models import IdempotencyRecord as Record
+from tickets.sealing import seal
 
 KEPT_FOR = clock.DAY
 
@@ -63,8 +63,7 @@ class Idempotency:
     """
 
     def __init__(self, secrets: list[bytes]) -> None:
-        digests = [hashlib.sha256(b"idempotency:" + secret).digest() for secret in secrets]
-        self._sealed = MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
+        self._sealed = seal(secrets, "idempotency")
         self._running: set[bytes] = set()
 
     def enter(self, this: Attempt) -> None:

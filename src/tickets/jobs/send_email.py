@@ -9,6 +9,7 @@ from email.policy import SMTP
 from email.utils import parseaddr
 from typing import Any
 
+from cryptography.fernet import InvalidToken
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from tickets import clock
@@ -26,31 +27,32 @@ _TEMPLATES = Environment(
 )
 
 
-def compose(payload: Mapping[str, Any], *, sender: str, date: int) -> EmailMessage:
+def compose(payload: Mapping[str, Any], values: Mapping[str, str | int], *, sender: str, date: int) -> EmailMessage:
     """Make the message; a repeated one differs in nothing that tells mails apart.
 
     Args:
         payload: what `tickets.domain.mail.enqueue` wrote.
+        values: what it sealed.
         sender: the mailbox it is from.
         date: when it was written.
 
     Raises:
         JobFailed: the address cannot be written into a message.
     """
-    values = {name: _on_one_line(value) for name, value in {**payload["values"], "name": payload["name"]}.items()}
-    text = _TEMPLATES.get_template(f"{payload['template']}.txt").render(values)
+    shown = {name: _on_one_line(value) for name, value in {**values, "name": payload["name"]}.items()}
+    text = _TEMPLATES.get_template(f"{payload['template']}.txt").render(shown)
     subject, _, body = text.partition("\n")
     message = EmailMessage(SMTP)
     message["From"] = _address(*parseaddr(sender))
     try:
-        message["To"] = _address(values["name"], payload["to"])
+        message["To"] = _address(shown["name"], payload["to"])
     except (ValueError, IndexError, MessageError):
         raise JobFailed("The recipient's address cannot be used in a mail.", permanent=True) from None
     message["Subject"] = subject.removeprefix("Subject: ")
     message["Date"] = datetime.fromtimestamp(date // clock.SECOND, UTC)
     message["Message-ID"] = payload["message_id"]
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no automatic answers, please
-    html = _TEMPLATES.get_template(f"{payload['template']}.html").render(values)
+    html = _TEMPLATES.get_template(f"{payload['template']}.html").render(shown)
     message.set_content(body.lstrip("\n"), cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     return message
@@ -68,7 +70,11 @@ def _on_one_line(value: str | int) -> str:
 
 def _run(job: Claimed, context: Context) -> None:
     settings = context.settings
-    message = compose(job.payload, sender=settings.mail_from, date=job.created_at)
+    try:
+        values = mail.values_of(settings, job.payload)
+    except InvalidToken:
+        raise JobFailed("The secret key was changed since the mail was written.", permanent=True) from None
+    message = compose(job.payload, values, sender=settings.mail_from, date=job.created_at)
     if settings.smtp_url:
         transport.send(message, settings.smtp_url)
     else:

@@ -1,0 +1,67 @@
+"""purge_expired: answers that nobody repeats any more, and dead letters nobody retried."""
+
+from workbench import Bench, until
+
+from tickets import clock
+from tickets.domain import organizations
+from tickets.http.idempotency import _STORE
+from tickets.jobs import purge_expired, queue
+from tickets.jobs.registry import KINDS, PERIODIC
+from tickets.models import IdempotencyRecord
+
+COUNT = 2 * purge_expired.AT_ONCE + 3
+
+
+def keep_answers(bench: Bench, *, count: int, expires_at: int, scope: str) -> None:
+    with bench.database.write() as tx:
+        made = organizations.by_slug(tx, "acme") or organizations.create(tx, name="Acme", slug="acme")
+        for number in range(count):
+            tx.run(
+                _STORE,
+                organization_id=made.id,
+                scope=f"{scope}{number}".encode(),
+                fingerprint=b"",
+                status=201,
+                content_type="application/json",
+                location=None,
+                etag=None,
+                body=b"{}",
+                expires_at=expires_at,
+            )
+
+
+def scopes(bench: Bench) -> list[bytes]:
+    with bench.database.read() as tx:
+        return [scope for (scope,) in tx._connection.execute(f"SELECT scope FROM {IdempotencyRecord.__tablename__}")]
+
+
+class TestPurge:
+    def test_expired_answers_go_and_others_stay(self, bench: Bench):
+        moment = clock.now()
+        keep_answers(bench, count=COUNT, expires_at=moment, scope="old")
+        keep_answers(bench, count=2, expires_at=moment + clock.MINUTE, scope="new")
+        bench.enqueue(purge_expired.KIND.name)
+        bench.worker(purge_expired.KIND)
+        until(lambda: bench.jobs() == [])
+        assert sorted(scopes(bench)) == [b"new0", b"new1"]
+
+    def test_dead_letters_are_kept_for_30_days(self, bench: Bench):
+        for number in range(2):
+            bench.enqueue("mail", n=number)
+        old, new = bench.claim(2)
+        for job in (old, new):
+            bench.write(queue.bury, job, error="")
+        with bench.database.write() as tx:
+            moments = [(clock.now() - 30 * clock.DAY, old.id), (clock.now() - 29 * clock.DAY, new.id)]
+            for moment in moments:
+                tx._connection.execute("UPDATE jobs SET dead_at = ? WHERE id = ?", moment)
+        bench.enqueue(purge_expired.KIND.name)
+        bench.worker(purge_expired.KIND)
+        until(lambda: bench.jobs() == [])
+        assert [job.id for job in bench.jobs(dead=True)] == [new.id]
+
+    def test_a_service_purges_by_itself(self, bench: Bench):
+
+        keep_answers(bench, count=1, expires_at=clock.now(), scope="old")
+        bench.worker(*KINDS.values(), periodic=PERIODIC)
+        until(lambda: scopes(bench) == [])

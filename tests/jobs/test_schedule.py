@@ -1,0 +1,94 @@
+"""Periodic jobs: once a slot, however many workers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import time_machine
+from workbench import Bench, until
+
+from tickets import clock
+from tickets.jobs import registry
+from tickets.jobs.schedule import Periodic, Schedule
+
+HOURLY = Periodic("note", clock.HOUR)
+NOON = 1_900_022_400
+"""Seconds; the beginning of an hour."""
+
+
+def opened(bench: Bench, schedule: Schedule) -> int:
+    """Let a worker look; returns how many jobs it enqueued."""
+    before = len(bench.jobs())
+    with bench.database.write() as tx:
+        schedule.enqueue(tx, schedule.due(tx))
+    return len(bench.jobs()) - before
+
+
+class TestSlots:
+    def test_the_first_worker_that_looks_opens_a_slot_and_no_other(self, bench: Bench):
+        crew = [Schedule([HOURLY]) for _ in range(3)]
+        with time_machine.travel(NOON + 1, tick=False) as traveller:
+            assert [opened(bench, schedule) for schedule in crew] == [1, 0, 0]
+            traveller.shift(3_598)
+            assert [opened(bench, schedule) for schedule in crew] == [0, 0, 0]
+            traveller.shift(1)
+            assert [opened(bench, schedule) for schedule in reversed(crew)] == [1, 0, 0]
+        assert NOON % 3_600 == 0
+
+    def test_of_two_that_saw_the_same_slot_one_is_too_late(self, bench: Bench):
+        first, second = Schedule([HOURLY]), Schedule([HOURLY])
+        with time_machine.travel(NOON, tick=False), bench.database.write() as tx:
+            seen = first.due(tx), second.due(tx)
+            assert seen == ([HOURLY], [HOURLY])
+            first.enqueue(tx, seen[0])
+            second.enqueue(tx, seen[1])
+        assert len(bench.jobs()) == 1
+
+    def test_slots_without_a_worker_are_not_made_up_for(self, bench: Bench):
+        with time_machine.travel(NOON, tick=False) as traveller:
+            assert opened(bench, Schedule([HOURLY])) == 1
+            traveller.shift(86_400)
+            assert opened(bench, Schedule([HOURLY])) == 1
+
+    def test_a_clock_that_was_put_back_repeats_nothing(self, bench: Bench):
+        with time_machine.travel(NOON, tick=False) as traveller:
+            assert opened(bench, Schedule([HOURLY])) == 1
+            traveller.shift(-7_200)
+            assert opened(bench, Schedule([HOURLY])) == 0
+
+    def test_it_knows_when_to_look_next(self, bench: Bench):
+        schedule = Schedule([HOURLY])
+        with time_machine.travel(NOON, tick=False), bench.database.write() as tx:
+            schedule.enqueue(tx, schedule.due(tx))
+            schedule.due(tx)
+            assert schedule.next_at() == [(NOON + 3_600) * 1_000]
+
+
+def test_three_workers_over_20_slots_run_a_job_20_times(bench: Bench, tmp_path: Path):
+    file = tmp_path / "slots"
+    program = [sys.executable, str(Path(__file__).with_name("ticking.py")), str(tmp_path), str(file), "400"]
+    crew = [subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    try:
+        for process in crew:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in crew:
+            assert process.stdin is not None
+            process.stdin.write("start\n")
+            process.stdin.flush()
+        until(lambda: file.exists() and file.read_text().count("\n") >= 20, seconds=30)
+    finally:
+        for process in crew:
+            process.communicate("stop\n", timeout=20)
+    assert [process.returncode for process in crew] == [0, 0, 0]
+    slots = [int(line) for line in file.read_text().splitlines()]
+    assert slots[:20] == list(range(slots[0], slots[0] + 20))
+    assert len(slots) == len(set(slots))
+    assert bench.jobs() == bench.jobs(dead=True) == []
+
+
+@pytest.mark.parametrize("entry", registry.PERIODIC, ids=lambda entry: entry.kind)
+def test_every_periodic_job_is_a_kind_that_exists(entry: Periodic):
+    assert registry.KINDS[entry.kind].name == entry.kind
+    assert entry.every >= clock.SECOND
