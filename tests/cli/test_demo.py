@@ -15,7 +15,7 @@ from tickets.shapes.teams import team
 from tickets.shapes.tickets import ticket
 from tickets.shapes.users import user
 
-TIMES = {"created_at", "updated_at", "first_responded_at"}
+TIMES = {"created_at", "updated_at", "email_verified_at", "first_responded_at"}
 
 
 @pytest.mark.parametrize(

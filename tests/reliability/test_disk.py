@@ -125,7 +125,8 @@ def test_a_full_disk_is_a_503_and_space_is_enough_to_go_on(disk: Path, start):
 
 @mounting
 def test_a_read_only_disk_is_a_503_until_it_can_be_written_again(disk: Path, start):
-    service, tenant = start(disk)
+    # So that nobody has the disk open for writing: no worker, and not the test.
+    service, tenant = start(disk, worker_threads=0)
     admin = tenant.client("admin")
     service.database.close()  # so that nobody has the disk open for writing
     run("mount", "-o", "remount,bind,ro", str(disk))

@@ -25,6 +25,6 @@ def program() -> str:
         ``tickets``, ``flask tickets`` or ``python -m tickets``.
     """
     context = click.get_current_context()
-    while context.parent is not None and not isinstance(context.command, click.Group):
+    while context.parent is not None and context.command.name != "tickets":
         context = context.parent
     return context.command_path

@@ -184,8 +184,8 @@ def _cast(tx: Transaction, organization: Row, total: int, seed: int, counts: Cou
 def _user(tx: Transaction, organization: Row, person: content.Person, role: str, moment: int, counts: Counts) -> Row:
     found = users.by_email(tx, person.email)
     if found is None:
-        values = {"organization_id": organization.id, "role": role, "created_at": moment, "updated_at": moment}
-        tx.run(_ADD_USER, **person._asdict(), **values)
+        times = dict.fromkeys(("created_at", "updated_at", "email_verified_at"), moment)
+        tx.run(_ADD_USER, **person._asdict(), organization_id=organization.id, role=role, **times)
         counts.users += 1
         found = users.by_email(tx, person.email)
     elif found.organization_id != organization.id:

@@ -162,9 +162,9 @@ class Writer:
             finally:
                 self._connection.rollback()
                 self._database.end_write()
-            self._tell(transaction)
         except Exception as error:  # noqa: BLE001 - it is everybody's who waits for this commit
             outcomes = [(future, error, True) for future, _, _ in outcomes]
+        self._tell(transaction)  # also of a commit that failed: who listens looks, and finds nothing
         for future, result, failed in outcomes:
             _settle(future, result, failed=failed)
 
