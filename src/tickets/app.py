@@ -33,6 +33,7 @@ from tickets.http.idempotency import Idempotency
 from tickets.http.pagination import Cursors
 from tickets.http.pool import Pool
 from tickets.http.rate_limit import FailedLogins, RateLimiter
+from tickets.http.refusals import Refusals
 from tickets.http.transaction import Reader, Writer
 from tickets.jobs.worker import Worker
 from tickets.security import AccessTokens, Authenticator, security_map
@@ -65,6 +66,8 @@ def create_app(settings: Settings) -> App:
     worker = Worker(settings, database, threads=settings.worker_threads)
     reader, writer = Reader(database), Writer(database, {jobs.TOPIC: worker.wake})
     limiter = RateLimiter(settings)
+    authenticator = Authenticator(reader, writer, tokens)
+    refusals = Refusals(limiter, authenticator)
     services = Services(
         settings=settings,
         document=document,
@@ -106,18 +109,18 @@ def create_app(settings: Settings) -> App:
         ],
         server_args={"static_folder": None},
         resolver=TagResolver("tickets.api"),
-        security_map=security_map(Authenticator(reader, writer, tokens)),
+        security_map=security_map(authenticator),
     )
     runtime.flask_app = connexion_app.app
     connexion_app.app.register_blueprint(pages.blueprint(document, __version__))
     # A dictionary, since Connexion would render a file as a Jinja template; a copy, since it changes it.
     connexion_app.add_api(copy.deepcopy(document.data))
     for kind in (Problem, ProblemException, HTTPException, Exception):
-        connexion_app.add_error_handler(kind, partial(_answer_failure, document, limiter))
+        connexion_app.add_error_handler(kind, partial(_answer_failure, document, refusals))
     # Connexion would build this on the first request: a contract without handlers shall not start at all.
     middleware = connexion_app.middleware
     middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()
-    app: App = Guard(connexion_app, settings, limiter=limiter, base_path=document.base_path, aliases=document.aliases)
+    app: App = Guard(connexion_app, settings, refusals=refusals, base_path=document.base_path, aliases=document.aliases)
     if settings.cors_origins:
         app = CORSMiddleware(
             app,
@@ -138,15 +141,15 @@ def create_app(settings: Settings) -> App:
 
 
 async def _answer_failure(
-    document: Document, limiter: RateLimiter, request: ConnexionRequest, error: Exception
+    document: Document, refusals: Refusals, request: ConnexionRequest, error: Exception
 ) -> ConnexionResponse:
-    """Render what a layer of Connexion or a page of Flask raised; a refusal counts against the address."""
+    """Render what a layer of Connexion or a page of Flask raised."""
     exchange = exchange_of(request.scope)
     path = request.scope["path"]
     problem = _problem_of(error, document.methods(path))
     if isinstance(problem, InternalError):
         log.error("failed", request_id=exchange.request_id, path=path, exc_info=error)
-    problem = limiter.count_refusal(exchange, problem)
+    problem = await refusals.charge(request.scope, problem)
     response = problems.render(problem, path=path, request_id=exchange.request_id)
     headers = {name.decode(): value.decode() for name, value in response.headers}
     return ConnexionResponse(

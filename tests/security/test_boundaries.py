@@ -200,6 +200,19 @@ class TestFailures:
         assert tenant.ticket()["number"] == 2
 
 
+def test_a_refusal_stays_one_while_the_database_does_not_say_who_asks(tmp_path: Path):
+    running = ThreadService(tmp_path)
+    try:
+        with closing(sqlite3.connect(running.database.path)) as connection:
+            connection.execute("DROP TABLE api_keys")
+        with Client(running.origin, "tk_aaaaaaaa_bbb") as client:
+            answers = [client.get("/nowhere"), client.put("/tickets"), client.get("/tickets/%zz")]
+        assert [answer.status_code for answer in answers] == [404, 405, 400]
+        assert not any("ratelimit" in answer.headers for answer in answers)
+    finally:
+        running.stop()
+
+
 def test_too_many_connections_get_a_503_problem(tmp_path: Path):
     running = ThreadService(tmp_path, max_connections=5)
     try:
@@ -239,7 +252,7 @@ class TestSecrets:
     def test_two_services_do_not_share_one(self, tmp_path: Path):
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
-        assert Settings(var_dir=tmp_path / "a").signing_keys() != Settings(var_dir=tmp_path / "b").signing_key()
+        assert Settings(var_dir=tmp_path / "a").signing_keys() != Settings(var_dir=tmp_path / "b").signing_keys()
 
     def test_the_secret_is_not_in_the_text_of_the_settings(self, tmp_path: Path):
         secret = "correct-horse-battery-staple-and-more"

@@ -25,7 +25,7 @@ from tickets.errors import (
 )
 from tickets.http import problems
 from tickets.http.exchange import App, Exchange, Headers, Receive, Scope, Send, attach
-from tickets.http.rate_limit import RateLimiter
+from tickets.http.refusals import Refusals
 from tickets.settings import Settings
 
 MAX_TARGET = 8_000
@@ -68,16 +68,16 @@ class Guard:
     Args:
         app: what answers.
         settings: bounds, and whose X-Forwarded-For to believe.
-        limiter: counts what is refused here.
+        refusals: count what is refused here.
         base_path: where the API begins.
         aliases: paths that answer as another path does.
     """
 
     def __init__(
-        self, app: App, settings: Settings, *, limiter: RateLimiter, base_path: str, aliases: dict[str, str]
+        self, app: App, settings: Settings, *, refusals: Refusals, base_path: str, aliases: dict[str, str]
     ) -> None:
         self._app = app
-        self._limiter = limiter
+        self._refusals = refusals
         self._max_body = settings.max_body_bytes
         self._timeout = settings.request_timeout
         self._proxies = settings.trusted_proxies
@@ -99,7 +99,7 @@ class Guard:
             scope["path"] = self._aliases.get(path, path)
             await self._app(scope, _Body(receive, self._max_body, self._timeout), sender)
         except Problem as problem:
-            await sender.fail(self._limiter.count_refusal(exchange, problem), path)
+            await sender.fail(await self._refusals.charge(scope, problem), path)
         except Exception:
             log.exception("failed", request_id=exchange.request_id, path=path)
             await sender.fail(InternalError("Something went wrong on our side; quote the request id."), path)
