@@ -13,7 +13,6 @@ from connexion.lifecycle import ConnexionRequest, ConnexionResponse
 from connexion.middleware.exceptions import ExceptionMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 
 from tickets import __version__, clock
 from tickets.contract.authentication import BareSecurityMiddleware
@@ -120,24 +119,7 @@ def create_app(settings: Settings) -> App:
     # Connexion would build this on the first request: a contract without handlers shall not start at all.
     middleware = connexion_app.middleware
     middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()
-    app: App = Guard(connexion_app, settings, refusals=refusals, base_path=document.base_path, aliases=document.aliases)
-    if settings.cors_origins:
-        app = CORSMiddleware(
-            app,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=[
-                "authorization",
-                "content-type",
-                "idempotency-key",
-                "if-match",
-                "if-none-match",
-                "x-api-key",
-            ],
-            expose_headers=["*"],
-            max_age=600,
-        )
-    return app
+    return Guard(connexion_app, settings, refusals=refusals, base_path=document.base_path, aliases=document.aliases)
 
 
 async def _answer_failure(
