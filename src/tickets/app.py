@@ -23,7 +23,16 @@ from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
 from tickets.domain import jobs
 from tickets.domain.one_time_secrets import OneTimeSecrets
-from tickets.errors import InternalError, MethodNotAllowed, NotFound, Problem, Unauthorized
+from tickets.errors import (
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 from tickets.http import pages, problems
 from tickets.http.context import Services
 from tickets.http.exchange import App, exchange_of
@@ -150,4 +159,7 @@ def _problem_of(error: Exception, methods: tuple[str, ...]) -> Problem:
     if status == 405:  # noqa: PLR2004 - the path takes other methods; pages can only be read
         allow = ", ".join(methods or ("GET", "HEAD"))
         return MethodNotAllowed(f"This address takes: {allow}.", headers={"allow": allow})
+    if 400 <= status < 500:  # noqa: PLR2004 - whatever else the libraries below find to object
+        kind = next((kind for kind in (PayloadTooLarge, UnsupportedMediaType) if kind.status == status), InvalidRequest)
+        return kind("This request cannot be served; /docs shows what can be asked, and how.")
     return InternalError("Something went wrong on our side; quote the request id.")
