@@ -27,8 +27,8 @@ from rich.table import Table
 
 import tickets.contract.operation
 import tickets.http.transaction
+from tickets import logs
 from tickets.app import create_app
-from tickets.cli import logs
 from tickets.contract.operation import Plan
 from tickets.db import Connection, Database, Transaction
 from tickets.domain import api_keys

@@ -17,8 +17,8 @@ PEERS = {
 
 def granian_app() -> Any:
     """Make our application for granian, in its worker."""
+    from tickets import logs  # noqa: PLC0415 - the peers do not pay for it
     from tickets.app import create_app  # noqa: PLC0415 - the peers do not pay for it
-    from tickets.cli import logs  # noqa: PLC0415 - the peers do not pay for it
 
     chosen = settings(Path(os.environ["BENCH_DATABASE"]))
     logs.configure(chosen)
@@ -80,7 +80,7 @@ def main() -> None:
             log_level="warning",
         ).serve()
     else:
-        from tickets.cli import logs  # noqa: PLC0415 - the peers do not pay for it
+        from tickets import logs  # noqa: PLC0415 - the peers do not pay for it
         from tickets.http.server import serve  # noqa: PLC0415 - the peers do not pay for it
 
         chosen = settings(file)

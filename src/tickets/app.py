@@ -13,7 +13,6 @@ from connexion.lifecycle import ConnexionRequest, ConnexionResponse
 from connexion.middleware.exceptions import ExceptionMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 
 from tickets import __version__, clock
 from tickets.contract.authentication import BareSecurityMiddleware
@@ -24,7 +23,16 @@ from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
 from tickets.domain import jobs
 from tickets.domain.one_time_secrets import OneTimeSecrets
-from tickets.errors import InternalError, MethodNotAllowed, NotFound, Problem, Unauthorized
+from tickets.errors import (
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Problem,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 from tickets.http import pages, problems
 from tickets.http.context import Services
 from tickets.http.exchange import App, exchange_of
@@ -33,6 +41,7 @@ from tickets.http.idempotency import Idempotency
 from tickets.http.pagination import Cursors
 from tickets.http.pool import Pool
 from tickets.http.rate_limit import FailedLogins, RateLimiter
+from tickets.http.refusals import Refusals
 from tickets.http.transaction import Reader, Writer
 from tickets.jobs.worker import Worker
 from tickets.security import AccessTokens, Authenticator, security_map
@@ -65,6 +74,8 @@ def create_app(settings: Settings) -> App:
     worker = Worker(settings, database, threads=settings.worker_threads)
     reader, writer = Reader(database), Writer(database, {jobs.TOPIC: worker.wake})
     limiter = RateLimiter(settings)
+    authenticator = Authenticator(reader, writer, tokens)
+    refusals = Refusals(limiter, authenticator)
     services = Services(
         settings=settings,
         document=document,
@@ -106,47 +117,30 @@ def create_app(settings: Settings) -> App:
         ],
         server_args={"static_folder": None},
         resolver=TagResolver("tickets.api"),
-        security_map=security_map(Authenticator(reader, writer, tokens)),
+        security_map=security_map(authenticator),
     )
     runtime.flask_app = connexion_app.app
     connexion_app.app.register_blueprint(pages.blueprint(document, __version__))
     # A dictionary, since Connexion would render a file as a Jinja template; a copy, since it changes it.
     connexion_app.add_api(copy.deepcopy(document.data))
     for kind in (Problem, ProblemException, HTTPException, Exception):
-        connexion_app.add_error_handler(kind, partial(_answer_failure, document, limiter))
+        connexion_app.add_error_handler(kind, partial(_answer_failure, document, refusals))
     # Connexion would build this on the first request: a contract without handlers shall not start at all.
     middleware = connexion_app.middleware
     middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()
-    app: App = Guard(connexion_app, settings, limiter=limiter, base_path=document.base_path, aliases=document.aliases)
-    if settings.cors_origins:
-        app = CORSMiddleware(
-            app,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=[
-                "authorization",
-                "content-type",
-                "idempotency-key",
-                "if-match",
-                "if-none-match",
-                "x-api-key",
-            ],
-            expose_headers=["*"],
-            max_age=600,
-        )
-    return app
+    return Guard(connexion_app, settings, refusals=refusals, base_path=document.base_path, aliases=document.aliases)
 
 
 async def _answer_failure(
-    document: Document, limiter: RateLimiter, request: ConnexionRequest, error: Exception
+    document: Document, refusals: Refusals, request: ConnexionRequest, error: Exception
 ) -> ConnexionResponse:
-    """Render what a layer of Connexion or a page of Flask raised; a refusal counts against the address."""
+    """Render what a layer of Connexion or a page of Flask raised."""
     exchange = exchange_of(request.scope)
     path = request.scope["path"]
     problem = _problem_of(error, document.methods(path))
     if isinstance(problem, InternalError):
         log.error("failed", request_id=exchange.request_id, path=path, exc_info=error)
-    problem = limiter.count_refusal(exchange, problem)
+    problem = await refusals.charge(request.scope, problem)
     response = problems.render(problem, path=path, request_id=exchange.request_id)
     headers = {name.decode(): value.decode() for name, value in response.headers}
     return ConnexionResponse(
@@ -165,4 +159,7 @@ def _problem_of(error: Exception, methods: tuple[str, ...]) -> Problem:
     if status == 405:  # noqa: PLR2004 - the path takes other methods; pages can only be read
         allow = ", ".join(methods or ("GET", "HEAD"))
         return MethodNotAllowed(f"This address takes: {allow}.", headers={"allow": allow})
+    if 400 <= status < 500:  # noqa: PLR2004 - whatever else the libraries below find to object
+        kind = next((kind for kind in (PayloadTooLarge, UnsupportedMediaType) if kind.status == status), InvalidRequest)
+        return kind("This request cannot be served; /docs shows what can be asked, and how.")
     return InternalError("Something went wrong on our side; quote the request id.")

@@ -123,6 +123,19 @@ class Authenticator:
         )
         return _known(caller, scope)
 
+    async def caller_of(self, scope: Any) -> Principal | None:
+        """Find out who asks, of a request that no operation answers; None when no valid credentials came."""
+        ways = ((_key, self.by_key), (_bearer, self.by_bearer))
+        for read, find in ways:
+            try:
+                credential = read(scope)
+                if credential is not None:
+                    caller: Principal = (await find(credential, scope))["caller"]
+                    return caller
+            except Unauthorized:
+                continue
+        return None
+
     def _touch(self, key_id: int) -> None:
         if key_id not in self._touching:
             self._touching.add(key_id)
@@ -155,33 +168,40 @@ def security_map(authenticator: Authenticator) -> dict[str, type]:
     """Make Connexion's security handlers, which read the header themselves and inspect nothing per call."""
 
     class KeyHeader(ApiKeySecurityHandler):  # type: ignore[misc]  # connexion ships no types
-        def get_fn(self, security_scheme: dict[str, Any], _scopes: list[str]) -> Callable[[Any], Any]:
-            name = security_scheme["name"].lower().encode()
-
+        def get_fn(self, _scheme: dict[str, Any], _scopes: list[str]) -> Callable[[Any], Any]:
             def verify(request: Any) -> Any:
-                values = _header(request.scope, name)
-                return authenticator.by_key(values[0], request.scope) if values else NO_VALUE
+                key = _key(request.scope)
+                return NO_VALUE if key is None else authenticator.by_key(key, request.scope)
 
             return verify
 
     class BearerHeader(BearerSecurityHandler):  # type: ignore[misc]  # connexion ships no types
         def get_fn(self, _scheme: dict[str, Any], _scopes: list[str]) -> Callable[[Any], Any]:
             def verify(request: Any) -> Any:
-                values = _header(request.scope, b"authorization")
-                if not values:
-                    return NO_VALUE
-                kind, _, token = values[0].partition(" ")
-                if kind.lower() != "bearer" or not token.strip():
-                    raise Unauthorized("Write the header as `Authorization: Bearer <token or key>`.")
-                return authenticator.by_bearer(token.strip(), request.scope)
+                token = _bearer(request.scope)
+                return NO_VALUE if token is None else authenticator.by_bearer(token, request.scope)
 
             return verify
 
     return {"apiKey": KeyHeader, "bearer": BearerHeader}
 
 
-def _header(scope: Any, name: bytes) -> list[str]:
+def _key(scope: Any) -> str | None:
+    return _header(scope, b"x-api-key")
+
+
+def _bearer(scope: Any) -> str | None:
+    value = _header(scope, b"authorization")
+    if value is None:
+        return None
+    kind, _, token = value.partition(" ")
+    if kind.lower() != "bearer" or not token.strip():
+        raise Unauthorized("Write the header as `Authorization: Bearer <token or key>`.")
+    return token.strip()
+
+
+def _header(scope: Any, name: bytes) -> str | None:
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     if len(values) > 1:
         raise Unauthorized(f"The header {name.decode()} was sent more than once; send it once.")
-    return values
+    return values[0] if values else None

@@ -3,8 +3,11 @@
 import re
 
 import pytest
+from connexion.exceptions import ProblemException
+from starlette.exceptions import HTTPException
 
 from api.checks import NOBODY, problem
+from tickets.app import _problem_of
 
 SANE = ["a", "A-b_c.9", "x" * 128, "0123456789abcdef"]
 INSANE = ["", "x" * 129, "a b", "a/b", "a:b", "<script>", "a\tb", "\u00e4"]
@@ -56,6 +59,24 @@ class TestProblems:
         assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:ticketing:problem:{code}")
         assert body["request_id"] == response.headers["x-request-id"]
         assert response.headers["x-content-type-options"] == "nosniff"
+
+    @pytest.mark.parametrize(
+        ("error", "status", "code"),
+        [
+            (HTTPException(406), 400, "invalid_request"),
+            (HTTPException(413), 413, "payload_too_large"),
+            (HTTPException(415), 415, "unsupported_media_type"),
+            (HTTPException(416), 400, "invalid_request"),
+            (HTTPException(418), 400, "invalid_request"),
+            (ProblemException(status=422), 400, "invalid_request"),
+            (HTTPException(503), 500, "internal_error"),
+            (ZeroDivisionError(), 500, "internal_error"),
+        ],
+        ids=repr,
+    )
+    def test_what_the_libraries_below_object_to_is_a_problem_of_ours(self, error, status, code):
+        made = _problem_of(error, ())
+        assert (made.status, made.code) == (status, code)
 
     def test_what_was_wrong_is_told_without_the_value(self, admin):
         response = admin.post("/contacts", json={"email": "hunter2", "name": "N", "external_id": {"a": "hunter2"}})

@@ -10,6 +10,8 @@ import time_machine
 from api.checks import NOBODY, problem
 from factories import Client, Tenant
 from service import ThreadService
+from tickets.domain import passwords, sessions
+from tickets.security import AccessTokens
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
 FAMILIES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
@@ -90,13 +92,56 @@ class TestKeys:
             ]
             assert [answer.status_code for answer in answers] == [200, 304, 412, 404, 400, 403, 400, 415, 204]
             assert [told(answer)[:2] for answer in answers] == [("1000", str(998 - n)) for n in range(9)]
-            elsewhere = [
-                client.get("/nowhere"),
-                client.put("/tickets"),
-                client.get("/tickets", headers={"x-api-key": "wrong"}),
-            ]
-        for answer in elsewhere:
-            assert told(answer)[3].startswith('"anonymous";')
+
+    @pytest.mark.usefixtures("moment")
+    @pytest.mark.parametrize(
+        ("method", "path", "request_body", "status"),
+        [
+            ("GET", "/nowhere", None, 404),
+            ("GET", "/tickets/", None, 404),
+            ("PUT", "/tickets", None, 405),
+            ("GET", "/tickets/%zz", None, 400),
+            ("GET", "/tickets?x=" + "x" * 9000, None, 414),
+            ("POST", "/tickets", b"x" * 1_100_000, 413),
+        ],
+    )
+    @pytest.mark.parametrize("scheme", ["x-api-key: {}", "authorization: Bearer {}"])
+    def test_what_no_operation_answers_counts_for_the_key(self, tenant, method, path, request_body, status, scheme):
+        key = tenant.key(tenant.user("agent"), rate_limit="2/hour")
+        name, _, value = scheme.format(key).partition(": ")
+        with Client(tenant.origin) as client:
+            client.headers[name] = value
+            answers = [client.request(method, path, content=request_body) for _ in range(3)]
+            assert [answer.status_code for answer in answers] == [status, status, 429]
+            assert [told(answer)[:2] for answer in answers] == [("2", "1"), ("2", "0"), ("2", "0")]
+            assert client.get("/organization").status_code == 429
+
+    def test_a_page_that_is_none_counts_for_the_key_as_well(self, tenant):
+        with tenant.client("agent", rate_limit="7/hour") as client:
+            assert told(client.get(f"{tenant.origin}/nowhere"))[3] == '"api-key";q=7;w=3600'
+            assert told(client.post(f"{tenant.origin}/docs"))[:2] == ("7", "5")
+
+    def test_what_no_operation_answers_counts_for_the_user_of_a_session(self, tenant, service):
+        user = tenant.user("agent")
+        with service.database.write() as tx:
+            passwords.store(tx, user.id, "hash")
+            opened = sessions.start(tx, user.id, "hash", lifetime=60_000)
+        token = AccessTokens(service.settings.signing_keys(), 60).write(opened.id, user.id)
+        with Client(tenant.origin) as client:
+            client.headers["authorization"] = f"Bearer {token}"
+            answers = [client.get(path) for path in ("/nowhere", "/organization", "/nowhere")]
+        assert [answer.status_code for answer in answers] == [404, 200, 404]
+        assert [told(answer)[1] for answer in answers] == ["59", "58", "57"]
+        assert told(answers[0])[3] == '"session";q=60;w=60'
+
+    @pytest.mark.parametrize(
+        "headers",
+        [{"x-api-key": "wrong"}, {"authorization": "Bearer wrong"}, {"authorization": "Basic eDp5"}, {}],
+        ids=str,
+    )
+    @pytest.mark.parametrize("path", ["/nowhere", "/tickets", "/tickets/%zz"])
+    def test_bad_credentials_count_for_the_address(self, anonymous, headers, path):
+        assert told(anonymous.get(path, headers=headers))[3].startswith('"anonymous";')
 
     @pytest.mark.parametrize(
         ("method", "path", "request_body", "status"),
@@ -149,13 +194,18 @@ class TestAddresses:
         moment.shift(timedelta(seconds=61))
         assert nobody.get("/tickets").status_code == 401
 
+    def test_a_401_with_two_bad_credentials_counts_once(self, nobody, moment):
+        moment.shift(timedelta(hours=3))
+        headers = {"x-api-key": "wrong", "authorization": "Bearer tk_wrong"}
+        assert [told(nobody.get("/tickets", headers=headers))[1] for _ in range(2)] == ["2", "1"]
+
     def test_a_valid_key_is_not_held_up_by_its_address(self, strict, nobody, moment):
         moment.shift(timedelta(hours=2))
         for _ in range(5):
             nobody.get("/tickets")
         tenant = Tenant(strict.database, strict.origin)
         with Client(strict.origin, tenant.key(tenant.user("agent"), rate_limit=None)) as client:
-            answers = [client.get("/organization") for _ in range(3)]
-        assert [answer.status_code for answer in answers] == [200, 200, 429]
+            answers = [client.get(path) for path in ("/nowhere", "/organization", "/nowhere")]
+        assert [answer.status_code for answer in answers] == [404, 200, 429]
         assert told(answers[0])[3] == '"api-key";q=2;w=3600'
         tenant.close()

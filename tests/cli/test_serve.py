@@ -15,7 +15,7 @@ import structlog
 from commands import Desk
 
 from service import free_port, wait_for
-from tickets.cli import logs
+from tickets import logs
 from tickets.settings import Settings
 
 
@@ -100,7 +100,7 @@ def test_a_contract_that_does_not_fit_ends_with_3(desk: Desk, tmp_path: Path, er
 SCRIPT = """
 import logging, warnings, sys
 import structlog
-from tickets.cli import logs
+from tickets import logs
 from tickets.settings import Settings
 logs.configure(Settings(log_level="info"))
 log = structlog.get_logger("tickets")

@@ -7,8 +7,8 @@ its process, since the database is opened by the first request.
 import os
 import sys
 
+from tickets import logs
 from tickets.app import create_app
-from tickets.cli import logs
 from tickets.http.server import serve
 from tickets.settings import Settings
 

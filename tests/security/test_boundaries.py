@@ -17,6 +17,7 @@ from rawhttp import LEAKS, Connection, request
 
 from factories import Client, Tenant
 from service import ProcessService, ThreadService
+from tickets.http.guard import SECURITY_HEADERS
 from tickets.settings import Settings, SettingsError
 
 HOME = "https://app.example"
@@ -75,7 +76,7 @@ class TestCors:
         with Client(opened.origin) as client:
             for origin in (HOME, "http://127.0.0.1:5173"):
                 preflight = client.options("/tickets/1", headers={"origin": origin, **PREFLIGHT})
-                assert (preflight.status_code, allowed(preflight)) == (200, origin)
+                assert (preflight.status_code, allowed(preflight)) == (204, origin)
                 assert "PATCH" in preflight.headers["access-control-allow-methods"]
                 answer = client.get("/tickets", headers={"origin": origin})
                 assert (answer.status_code, allowed(answer)) == (401, origin)
@@ -103,7 +104,97 @@ class TestCors:
         with Client(opened.origin) as client:
             assert allowed(client.get("/tickets", headers={"origin": origin})) is None
             preflight = client.options("/tickets", headers={"origin": origin, **PREFLIGHT})
-            assert (preflight.status_code, allowed(preflight)) == (400, None)
+            assert (preflight.status_code, allowed(preflight)) == (403, None)
+
+    @pytest.mark.parametrize(
+        ("asked", "reason"),
+        [
+            ({"origin": "https://evil.test"}, "origin"),
+            ({"access-control-request-method": "TRACE"}, "no other method"),
+            ({"access-control-request-method": "patch"}, "no other method"),
+            ({"access-control-request-headers": "x-api-key, x-http-method-override"}, "x-request-id, and no other"),
+        ],
+        ids=str,
+    )
+    def test_a_refused_preflight_is_a_problem_that_tells_why(
+        self, opened: ThreadService, asked: dict[str, str], reason: str
+    ):
+        with Connection(opened.port) as connection:
+            headers = {"origin": HOME, **PREFLIGHT, **asked}
+            lines = [f"{name}: {value}" for name, value in headers.items()]
+            connection.send(request("OPTIONS", "/api/v1/tickets/1", "x-request-id: mine", *lines))
+            answer = connection.answer()
+        assert answer.status == 403
+        problem = answer.problem()
+        assert (problem["code"], problem["instance"]) == ("forbidden", "/api/v1/tickets/1")
+        assert reason in problem["detail"]
+        assert answer.headers.get("access-control-allow-origin") == (HOME if headers["origin"] == HOME else None)
+        assert not answer.repeated
+
+    @pytest.mark.parametrize(
+        "name", ["authorization", "content-type", "Idempotency-Key", "if-match", "if-none-match", "X-Request-Id"]
+    )
+    def test_what_the_contract_reads_may_be_sent(self, opened: ThreadService, name: str):
+        with Client(opened.origin) as client:
+            asked = {"origin": HOME, **PREFLIGHT, "access-control-request-headers": f"x-api-key,{name}"}
+            preflight = client.options("/tickets/1", headers=asked)
+            assert preflight.status_code == 204
+            assert name.lower() in preflight.headers["access-control-allow-headers"]
+
+    def test_a_preflight_has_what_every_answer_has(self, opened: ThreadService):
+        with Client(opened.origin) as client:
+            asked = {"origin": HOME, **PREFLIGHT, "x-request-id": "mine"}
+            preflight = client.options("/tickets/1", headers=asked)
+        assert preflight.headers["x-request-id"] == "mine"
+        for name, value in SECURITY_HEADERS:
+            if name != b"cross-origin-resource-policy":
+                assert preflight.headers[name.decode()] == value.decode()
+
+    def test_preflights_are_not_limited(self, tmp_path: Path):
+        running = ThreadService(tmp_path, cors_origins=(HOME,), rate_limit_anonymous="1/hour")
+        try:
+            with Client(running.origin) as client:
+                for origin, status in ((HOME, 204), ("https://evil.test", 403)):
+                    answers = [client.options("/tickets", headers={"origin": origin, **PREFLIGHT}) for _ in range(3)]
+                    assert [answer.status_code for answer in answers] == [status] * 3
+                    assert not any("ratelimit" in answer.headers for answer in answers)
+                assert client.get("/tickets").status_code == 401
+        finally:
+            running.stop()
+
+    def test_an_options_that_is_no_preflight_is_as_elsewhere(self, opened: ThreadService):
+        with Client(opened.origin) as client:
+            for headers in ({"origin": HOME}, PREFLIGHT):
+                assert client.options("/tickets", headers=headers).status_code == 405
+
+    @pytest.mark.parametrize(
+        ("method", "path", "content", "status"),
+        [
+            ("GET", "/tickets", None, 401),
+            ("GET", "/nothing", None, 404),
+            ("PUT", "/tickets", None, 405),
+            ("GET", "/tickets/%zz", None, 400),
+            ("POST", "/tickets", b" " * 2_000_000, 413),
+            ("GET", "/health", None, 200),
+        ],
+    )
+    def test_a_page_of_an_allowed_origin_may_read_any_answer(
+        self, opened: ThreadService, method: str, path: str, content: bytes | None, status: int
+    ):
+        with Client(opened.origin) as client:
+            for origin, policy in ((HOME, "cross-origin"), ("https://evil.test", "same-origin")):
+                answer = client.request(method, path, content=content, headers={"origin": origin})
+                assert (answer.status_code, allowed(answer)) == (status, HOME if origin == HOME else None)
+                assert answer.headers.get_list("cross-origin-resource-policy") == [policy]
+                assert answer.headers.get_list("vary") == ["origin"]
+
+    def test_all_origins_may_be_allowed(self, tmp_path: Path):
+        running = ThreadService(tmp_path, cors_origins=("*",))
+        try:
+            with Client(running.origin) as client:
+                assert allowed(client.get("/health", headers={"origin": "https://any.test"})) == "https://any.test"
+        finally:
+            running.stop()
 
     def test_cookies_are_never_invited(self, opened: ThreadService):
         with Client(opened.origin) as client:
@@ -198,6 +289,19 @@ class TestFailures:
         assert admin.post("/comments", json={"ticket_id": 1, "body": "x"}).status_code == 500
         assert admin.get("/tickets/1").status_code == 200
         assert tenant.ticket()["number"] == 2
+
+
+def test_a_refusal_stays_one_while_the_database_does_not_say_who_asks(tmp_path: Path):
+    running = ThreadService(tmp_path)
+    try:
+        with closing(sqlite3.connect(running.database.path)) as connection:
+            connection.execute("DROP TABLE api_keys")
+        with Client(running.origin, "tk_aaaaaaaa_bbb") as client:
+            answers = [client.get("/nowhere"), client.put("/tickets"), client.get("/tickets/%zz")]
+        assert [answer.status_code for answer in answers] == [404, 405, 400]
+        assert not any("ratelimit" in answer.headers for answer in answers)
+    finally:
+        running.stop()
 
 
 def test_too_many_connections_get_a_503_problem(tmp_path: Path):

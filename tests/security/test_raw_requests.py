@@ -245,7 +245,7 @@ PATHS = [
     Probe("a way out", get("/docs/../../../../etc/passwd"), *MISSING),
     Probe("an encoded way out", get("/docs/%2e%2e%2f%2e%2e%2fetc%2fpasswd"), *MISSING),
     Probe("a way out with backslashes", get("/docs/..%5c..%5cetc%5cpasswd"), *MISSING),
-    Probe("the console's folder", get("/docs/"), *MISSING),
+    Probe("the folder of static files", get("/static/"), *MISSING),
     Probe("a file the console has not", get("/docs/nothing.js"), *MISSING),
     Probe("a path parameter of old", get("/api/v1/tickets;jsessionid=1"), *MISSING),
     Probe("what the router's index makes of an id", get("/api/v1/tickets/%23"), *MISSING),

@@ -6,8 +6,7 @@ from typing import Any
 import click
 import structlog
 
-from tickets import clock
-from tickets.cli import logs
+from tickets import clock, logs
 from tickets.cli.environment import Command, ready_database
 from tickets.cli.failures import Failure
 from tickets.cli.output import json_option, show, table

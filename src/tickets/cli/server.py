@@ -8,7 +8,7 @@ from typing import Any
 import click
 import structlog
 
-from tickets.cli import logs
+from tickets import logs
 from tickets.cli.environment import Command, expect_newest
 from tickets.cli.failures import Failure
 from tickets.db import Database

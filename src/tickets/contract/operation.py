@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import flask
 import msgspec
@@ -236,11 +237,16 @@ class Plan:
         if self._location is not None:
             headers.append((b"location", self._location(body)))
         if "next_cursor" in body:
-            query = b"&".join(p for p in scope["query_string"].split(b"&") if p and not p.startswith(b"cursor="))
-            link = link_header(scope["path"], query.decode("latin-1"), body)
+            link = link_header(scope["path"], _without_cursor(scope["query_string"]), body)
             if link:
                 headers.append((b"link", link.encode("latin-1")))
         return Response(self._status, headers, msgspec.json.encode(body))
+
+
+def _without_cursor(query: bytes) -> str:
+    """Take the cursor out of a query, however its name is written (``%63ursor`` is the same)."""
+    kept = (part for part in query.split(b"&") if part and unquote_to_bytes(part.partition(b"=")[0]) != b"cursor")
+    return b"&".join(kept).decode("latin-1")
 
 
 def _not_modified(response: Response, if_none_match: str | None) -> Response:

@@ -1,4 +1,4 @@
-"""The outermost layer: bounds on size and time, request ids, security headers, the last resort.
+"""The outermost layer: bounds on size and time, request ids, security headers, CORS, the last resort.
 
 Everything that no operation should have to think about, and everything a server lets through: no ASGI
 server closes a body that stalls, and none answers a malformed path with a problem.
@@ -14,6 +14,7 @@ import structlog
 
 from tickets import ids
 from tickets.errors import (
+    Forbidden,
     InternalError,
     InvalidRequest,
     NotFound,
@@ -24,8 +25,9 @@ from tickets.errors import (
     UriTooLong,
 )
 from tickets.http import problems
+from tickets.http.cors import Cors
 from tickets.http.exchange import App, Exchange, Headers, Receive, Scope, Send, attach
-from tickets.http.rate_limit import RateLimiter
+from tickets.http.refusals import Refusals
 from tickets.settings import Settings
 
 MAX_TARGET = 8_000
@@ -67,20 +69,21 @@ class Guard:
 
     Args:
         app: what answers.
-        settings: bounds, and whose X-Forwarded-For to believe.
-        limiter: counts what is refused here.
+        settings: bounds, whose X-Forwarded-For to believe, and which origins may call.
+        refusals: count what is refused here.
         base_path: where the API begins.
         aliases: paths that answer as another path does.
     """
 
     def __init__(
-        self, app: App, settings: Settings, *, limiter: RateLimiter, base_path: str, aliases: dict[str, str]
+        self, app: App, settings: Settings, *, refusals: Refusals, base_path: str, aliases: dict[str, str]
     ) -> None:
         self._app = app
-        self._limiter = limiter
+        self._refusals = refusals
         self._max_body = settings.max_body_bytes
         self._timeout = settings.request_timeout
         self._proxies = settings.trusted_proxies
+        self._cors = Cors(settings.cors_origins)
         self._base_path = base_path
         self._aliases = aliases
 
@@ -92,14 +95,15 @@ class Guard:
         started = time.perf_counter()
         exchange = Exchange(self._request_id(scope), client_address(scope, self._proxies))
         attach(scope, exchange)
-        sender = _Sender(send, exchange)
+        sender = _Sender(send, exchange, self._cors.headers(scope))
         path = scope["path"]
         try:
-            self._check(scope)
-            scope["path"] = self._aliases.get(path, path)
-            await self._app(scope, _Body(receive, self._max_body, self._timeout), sender)
+            if not await self._answer_preflight(scope, sender):
+                self._check(scope)
+                scope["path"] = self._aliases.get(path, path)
+                await self._app(scope, _Body(receive, self._max_body, self._timeout), sender)
         except Problem as problem:
-            await sender.fail(self._limiter.count_refusal(exchange, problem), path)
+            await sender.fail(await self._refusals.charge(scope, problem), path)
         except Exception:
             log.exception("failed", request_id=exchange.request_id, path=path)
             await sender.fail(InternalError("Something went wrong on our side; quote the request id."), path)
@@ -124,6 +128,17 @@ class Guard:
             if name == b"x-request-id":
                 return value.decode() if _SANE_ID.fullmatch(value) else ids.request_id()
         return ids.request_id()
+
+    async def _answer_preflight(self, scope: Scope, sender: "_Sender") -> bool:
+        """Answer a preflight, which counts for nobody: the browser sends it, and it does nothing."""
+        try:
+            response = self._cors.preflight(scope)
+        except Forbidden as problem:
+            await sender.fail(problem, scope["path"])
+            return True
+        if response is not None:
+            await response.send(sender)
+        return response is not None
 
     def _check(self, scope: Scope) -> None:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -185,9 +200,13 @@ class _Body:
 class _Sender:
     """Sends an answer with the headers that every answer has."""
 
-    def __init__(self, send: Send, exchange: Exchange) -> None:
+    def __init__(self, send: Send, exchange: Exchange, cors: Headers) -> None:
         self._send = send
         self._exchange = exchange
+        told = {name for name, _ in cors}
+        self._headers = (
+            SECURITY_HEADERS if not cors else [*cors, *(one for one in SECURITY_HEADERS if one[0] not in told)]
+        )
         self.status = 0
 
     async def __call__(self, message: Any) -> None:
@@ -197,7 +216,7 @@ class _Sender:
                 *message.get("headers", ()),
                 (b"x-request-id", self._exchange.request_id.encode()),
                 *(self._exchange.rate_headers or ()),
-                *SECURITY_HEADERS,
+                *self._headers,
             ]
             message = {"type": "http.response.start", "status": self.status, "headers": headers}
         await self._send(message)

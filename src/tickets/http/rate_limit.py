@@ -12,12 +12,11 @@ from limits import RateLimitItem, parse
 
 from tickets import clock
 from tickets.domain.access import Principal
-from tickets.errors import Problem, RateLimited
+from tickets.errors import RateLimited
 from tickets.http.exchange import Exchange
 from tickets.settings import Settings
 
 _FIRST_SWEEP = 10_000
-_SERVER_FAULT = 500
 
 
 class _Policy(NamedTuple):
@@ -59,19 +58,6 @@ class RateLimiter:
             policy = _Policy("api-key", caller.rate_limit or settings.rate_limit_api_key, str(caller.api_key_id))
         more = (_Policy("auth", settings.rate_limit_auth, exchange.client),) if signing_in else ()
         self._hit(exchange, policy, *more)
-
-    def count_refusal(self, exchange: Exchange, problem: Problem) -> Problem:
-        """Count a failure that came before any count, by address; our own fault is nobody's.
-
-        Returns:
-            What to answer: the failure, or that the address has used up its window.
-        """
-        if exchange.rate_headers is None and problem.status < _SERVER_FAULT:
-            try:
-                self.count(exchange, None)
-            except RateLimited as limited:
-                return limited
-        return problem
 
     def _hit(self, exchange: Exchange, *policies: _Policy) -> None:
         counted = [self._windows.count(policy) for policy in policies]

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import uvicorn
@@ -18,6 +18,10 @@ from tickets.settings import Settings
 
 MAX_HEADERS = 65_536
 """Most bytes of request line and headers."""
+
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 16 << 20
+"""How long, and how much, is read and dropped after an answer that came before the end of its request."""
 
 
 class _OneWrite(RequestResponseCycle):
@@ -71,6 +75,23 @@ class _OneWrite(RequestResponseCycle):
         self.on_response()
 
 
+class _LingeringTransport:
+    """What a cycle writes to: to close it is to let the client finish its sentence first."""
+
+    def __init__(self, protocol: "BoundedProtocol") -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+
+    def is_closing(self) -> bool:
+        return self._protocol.is_closing()
+
+    def close(self) -> None:
+        if self._protocol.cycle.more_body:
+            self._protocol.linger()
+        else:
+            self._protocol.transport.close()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with a bound on the size of headers and on the time they may take.
 
@@ -88,23 +109,33 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_headers = False
         self._offers_upgrade = False
         self._is_beyond = False
+        self._deadline = 0.0
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._linger_left = LINGER_BYTES
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the clock for the first request."""
         super().connection_made(transport)
         self._is_beyond = len(self.connections) > self.max_connections
-        self._header_timer = self.loop.call_later(self.header_timeout, self._headers_late)
+        self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clocks."""
         self._stop_clock()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser."""
+        """Feed the parser, unless all is said: then what comes is dropped, up to a bound."""
+        if self._linger_timer is not None:
+            self._linger_left -= len(data)
+            if self._linger_left < 0:
+                self.transport.abort()
+            return
         self._unset_keepalive_if_required()
         if self._header_timer is None and not self._is_answering():
-            self._header_timer = self.loop.call_later(self.header_timeout, self._headers_late)
+            self._start_clock()
         headers_only = self._in_headers
         try:
             self.parser.feed_data(data)
@@ -142,12 +173,46 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too many connections")  # ends the parser
         self._in_headers = False
         self._stop_clock()
+        self._deadline = self.loop.time() + self.header_timeout
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole, unless the parser only stopped for another protocol."""
         if not self._offers_upgrade:
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, unless this answer was the last."""
+        if self._linger_timer is None:
+            super().on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+
+    def is_closing(self) -> bool:
+        """Tell whether nothing more can be said."""
+        return self._linger_timer is not None or self.transport.is_closing()
+
+    def linger(self) -> None:
+        """Say that nothing more will come, then read and drop what is under way before closing.
+
+        To close while a client still sends resets the connection, and many a client that only reads after it
+        has sent everything would then never see the answer. The request keeps its bound in time, and memory
+        is not needed: what comes does not even reach the parser.
+        """
+        if self.is_closing():
+            return
+        self._stop_clock()
+        seconds = min(LINGER_SECONDS, self._deadline - self.loop.time())
+        if seconds <= 0 or self._is_beyond:
+            self.transport.close()
+            return
+        if self.cycle is not None:  # to the application it is as if the client had left
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._linger_timer = self.loop.call_later(seconds, self.transport.abort)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Read the request as if it had not offered another protocol (RFC 9110, 7.8: an offer may be ignored).
@@ -162,10 +227,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.__class__ = _OneWrite  # uvicorn has no other way to name the class of its cycles
+        cycle.transport = cast("asyncio.Transport", _LingeringTransport(self))
         super()._start_asgi_task(cycle, app)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _start_clock(self) -> None:
+        self._deadline = self.loop.time() + self.header_timeout
+        self._header_timer = self.loop.call_later(self.header_timeout, self._headers_late)
 
     def _stop_clock(self) -> None:
         if self._header_timer is not None:
@@ -181,7 +251,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answer without the application, and close."""
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None or self.is_closing():
             return
         self._stop_clock()
         if self._in_headers and self._is_answering():
@@ -198,7 +268,7 @@ class BoundedProtocol(HttpToolsProtocol):
         ]
         lines = [STATUS_LINE[problem.status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n"]
         self.transport.write(b"".join(lines) + response.body)
-        self.transport.close()
+        self.linger()
 
 
 def _too_large() -> HeadersTooLarge:
