@@ -1,8 +1,8 @@
 """Wiring: the one place where everything meets."""
 
 import copy
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,8 @@ from tickets.jobs.worker import Worker
 from tickets.security import AccessTokens, Authenticator, security_map
 from tickets.settings import Settings, shipped
 
+_Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+
 log = structlog.get_logger("tickets")
 
 WORKER_PATIENCE = 1.5
@@ -69,43 +71,35 @@ def create_app(settings: Settings) -> App:
     document = Document(shipped("openapi.yaml"))
     database = Database(settings)
     secrets = settings.signing_keys()
-    tokens = AccessTokens(secrets, settings.access_token_seconds)
-    pool = Pool()
     worker = Worker(settings, database, threads=settings.worker_threads)
-    reader, writer = Reader(database), Writer(database, {jobs.TOPIC: worker.wake})
-    limiter = RateLimiter(settings)
-    authenticator = Authenticator(reader, writer, tokens)
-    refusals = Refusals(limiter, authenticator)
     services = Services(
         settings=settings,
         document=document,
         cursors=Cursors(secrets),
-        tokens=tokens,
+        tokens=AccessTokens(secrets, settings.access_token_seconds),
         one_time=OneTimeSecrets(secrets),
         failed_logins=FailedLogins(settings),
         started_at=clock.now(),
     )
-
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        if settings.worker_threads:
-            worker.start()
-        yield
-        pool.close()
-        await writer.close()
-        worker.stop(WORKER_PATIENCE)
-        reader.close()
-        database.close()
-
     runtime = Runtime(
         services=services,
-        reader=reader,
-        writer=writer,
-        limiter=limiter,
+        reader=Reader(database),
+        writer=Writer(database, {jobs.TOPIC: worker.wake}),
+        limiter=RateLimiter(settings),
         idempotency=Idempotency(secrets),
-        pool=pool,
+        pool=Pool(),
     )
-    connexion_app = connexion.FlaskApp(
+    authenticator = Authenticator(runtime.reader, runtime.writer, services.tokens)
+    refusals = Refusals(runtime.limiter, authenticator)
+    app = _connexion_app(document, runtime, authenticator, refusals, _lifespan(runtime, database, worker))
+    return Guard(app, settings, refusals=refusals, base_path=document.base_path, aliases=document.aliases)
+
+
+def _connexion_app(
+    document: Document, runtime: Runtime, authenticator: Authenticator, refusals: Refusals, lifespan: _Lifespan
+) -> Any:
+    """Put Connexion around Flask: the layers between a request and the plan of its operation, or a page."""
+    app = connexion.FlaskApp(
         "tickets",
         lifespan=lifespan,
         middlewares=[
@@ -119,16 +113,32 @@ def create_app(settings: Settings) -> App:
         resolver=TagResolver("tickets.api"),
         security_map=security_map(authenticator),
     )
-    runtime.flask_app = connexion_app.app
-    connexion_app.app.register_blueprint(pages.blueprint(document, __version__))
+    runtime.flask_app = app.app
+    app.app.register_blueprint(pages.blueprint(document, __version__))
     # A dictionary, since Connexion would render a file as a Jinja template; a copy, since it changes it.
-    connexion_app.add_api(copy.deepcopy(document.data))
+    app.add_api(copy.deepcopy(document.data))
     for kind in (Problem, ProblemException, HTTPException, Exception):
-        connexion_app.add_error_handler(kind, partial(_answer_failure, document, refusals))
+        app.add_error_handler(kind, partial(_answer_failure, document, refusals))
     # Connexion would build this on the first request: a contract without handlers shall not start at all.
-    middleware = connexion_app.middleware
-    middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()
-    return Guard(connexion_app, settings, refusals=refusals, base_path=document.base_path, aliases=document.aliases)
+    app.middleware.app, app.middleware.middleware_stack = app.middleware._build_middleware_stack()
+    return app
+
+
+def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan:
+    """Make what starts with the server and ends after its last request."""
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        if runtime.services.settings.worker_threads:
+            worker.start()
+        yield
+        runtime.pool.close()
+        await runtime.writer.close()
+        worker.stop(WORKER_PATIENCE)
+        runtime.reader.close()
+        database.close()
+
+    return lifespan
 
 
 async def _answer_failure(
