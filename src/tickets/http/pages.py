@@ -48,6 +48,12 @@ def _add_pages(pages: flask.Blueprint, document: Document, version: str) -> None
     def console_file(name: str) -> Any:
         return flask.send_from_directory(swagger_ui_path, name, max_age=86_400)
 
+    @pages.get("/reset-password")
+    def reset_password() -> str:
+        """Where a mail sends people to who forgot their password, unless the operator has a page of their own."""
+        title = document.data["info"]["title"]
+        return flask.render_template("reset_password.html", title=title, base_path=document.base_path)
+
     @pages.get("/favicon.ico")
     def favicon() -> Any:
         """Browsers ask for it beside anything they show, also beside JSON; what it is, the media type says."""
