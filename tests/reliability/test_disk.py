@@ -167,7 +167,7 @@ def test_a_write_that_fails_answers_everybody_in_its_batch_503(process: ProcessS
 
 
 def test_a_database_that_cannot_be_read_is_a_503_without_a_word_of_it(start):
-    service, tenant = start()
+    service, tenant = start(worker_threads=0)  # a worker would have the database open
     key = tenant.key(tenant.user("admin"))
     service.database.close()  # so that all is in the one file, and the service has yet to open it
     path = service.database.path
