@@ -9,9 +9,10 @@ from sqlalchemy import text
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from probes import Probe
 from rawhttp import Connection
 
-from factories import Tenant
+from factories import Client, Tenant
 from service import ThreadService
 from tickets.db import Database, Statement
 from tickets.models import Base
@@ -43,3 +44,32 @@ def raw_tenant(service: ThreadService) -> Iterator[Tenant]:
     made.ticket()
     yield made
     made.close()
+
+
+@pytest.fixture
+def refused(
+    service: ThreadService, raw_tenant: Tenant, stored: Callable[[], dict[str, int]]
+) -> Callable[[Probe], None]:
+    """Send a bad request and check that it gets its problem, in time, and changes nothing."""
+    key = raw_tenant.client("admin").key or ""
+
+    def check(probe: Probe) -> None:
+        before = stored()
+        with Connection(service.port) as connection:
+            connection.send(probe.data.replace(b"{KEY}", key.encode()))
+            answer = connection.answer()
+            assert (answer.status, answer.problem()["code"]) == (probe.status, probe.code), answer.body
+            assert answer.seconds < 1
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert not answer.repeated
+            if probe.closes:
+                assert connection.ended()
+        assert stored() == before
+
+    return check
+
+
+@pytest.fixture
+def key(admin: Client) -> str:
+    """A key that may do everything in the tenant, as a header."""
+    return f"x-api-key: {admin.key}"

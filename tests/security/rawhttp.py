@@ -12,6 +12,8 @@ LEAKS = re.compile(
     rb"traceback|sqlite|sqlalchemy|select |insert |site-packages|\.py\b|/tmp|werkzeug|uvicorn|starlette",
     re.IGNORECASE,
 )
+JSON = "content-type: application/json"
+TICKET = b'{"subject": "Printer", "description": "It is on fire."}'
 PROBLEM = {"type", "title", "status", "detail", "instance", "code", "request_id"}
 
 
@@ -142,6 +144,17 @@ def request(
     if length and body:
         lines.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def post(key: str, *headers: str, body: bytes = TICKET, length: bool = True, version: str = "1.1") -> bytes:
+    """Put a request together that raises a ticket."""
+    return request("POST", "/api/v1/tickets", key, *headers, body=body, length=length, version=version)
+
+
+def answer_to(connection: Connection, data: bytes) -> Answer:
+    """Send and read one response."""
+    connection.send(data)
+    return connection.answer()
 
 
 def chunked(*chunks: bytes) -> bytes:

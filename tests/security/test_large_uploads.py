@@ -10,14 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rawhttp import Connection, request
+from rawhttp import JSON, Connection, request
 
 from factories import Client, Tenant
 from service import ProcessService, ThreadService
 from tickets.http.server import LINGER_BYTES
 
 MEGABYTE = 1 << 20
-JSON = "content-type: application/json"
 
 
 @pytest.fixture(scope="module")
