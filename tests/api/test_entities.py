@@ -132,21 +132,39 @@ class TestChanging:
         client, path, body = kind.one(tenant)
         for version in (2, 9223372036854775807):
             response = client.patch(f"{path}/{body['id']}", json={**kind.change, "version": version})
-            problem(response, 409, "version_conflict")
+            problem(response, 409, "version_conflict", "/version")
         assert client.get(f"{path}/{body['id']}").json() == body
 
     def test_an_if_match_that_does_not_match_is_a_412(self, tenant, kind):
         client, path, body = kind.one(tenant)
         for tag in ('"2"', "1", '"01"', 'W/"1"'):
             response = client.patch(f"{path}/{body['id']}", json=kind.change, headers={"if-match": tag})
-            problem(response, 412, "precondition_failed")
+            problem(response, 412, "precondition_failed", "/If-Match", where="header")
         assert client.get(f"{path}/{body['id']}").json() == body
+
+    @pytest.mark.parametrize(
+        ("tag", "advice"),
+        [
+            ("1", 'put the version in quotes: "1"'),
+            ('W/"1"', 'send it without W/, as "1"'),
+            ("W/1", 'send it without W/, as "1"'),
+            ('"2"', "the present one is 1"),
+            ("hunter2", "the present one is 1"),
+        ],
+    )
+    def test_an_if_match_that_cannot_match_is_told_why(self, tenant, kind, tag, advice):
+        client, path, body = kind.one(tenant)
+        response = client.patch(f"{path}/{body['id']}", json=kind.change, headers={"if-match": tag})
+        [error] = problem(response, 412, "precondition_failed", "/If-Match", where="header")["errors"]
+        assert advice in error["detail"]
+        assert "hunter2" not in response.text
 
     def test_an_old_etag_is_stale_after_a_change(self, tenant, kind):
         client, path, body = kind.one(tenant)
         address = f"{path}/{body['id']}"
         assert client.patch(address, json=kind.change, headers={"if-match": '"1"'}).status_code == 200
-        problem(client.patch(address, json=kind.change, headers={"if-match": '"1"'}), 412, "precondition_failed")
+        stale = client.patch(address, json=kind.change, headers={"if-match": '"1"'})
+        problem(stale, 412, "precondition_failed", "/If-Match", where="header")
         assert client.get(address, headers={"if-none-match": '"1"'}).status_code == 200
         assert client.get(address, headers={"if-none-match": '"2"'}).status_code == 304
 
@@ -182,7 +200,9 @@ class TestDeleting:
     def test_a_stale_if_match_keeps_it(self, tenant, kind):
         client, path, body = kind.one(tenant)
         address = f"{path}/{body['id']}"
-        problem(client.delete(address, headers={"if-match": '"2"'}), 412, "precondition_failed")
+        problem(
+            client.delete(address, headers={"if-match": '"2"'}), 412, "precondition_failed", "/If-Match", where="header"
+        )
         assert client.get(address).status_code == 200
         assert client.delete(address, headers={"if-match": '"1"'}).status_code == 204
 

@@ -55,7 +55,7 @@ class TestReplay:
     def test_another_body_is_a_422(self, admin):
         made(admin.post("/tickets", json=BODY, headers=KEY))
         response = admin.post("/tickets", json={**BODY, "subject": "Other"}, headers=KEY)
-        problem(response, 422, "idempotency_key_reused")
+        problem(response, 422, "idempotency_key_reused", "/Idempotency-Key", where="header")
         assert "idempotency-replayed" not in response.headers
         assert len(ids(admin.get("/tickets"))) == 1
 
@@ -101,7 +101,7 @@ class TestReplay:
             with Client(tenant.origin, key) as client:
                 response = client.post("/tickets", json=BODY, headers=KEY)
             if response.status_code == 409:
-                problem(response, 409, "idempotency_in_progress")
+                problem(response, 409, "idempotency_in_progress", "/Idempotency-Key", where="header")
                 assert response.headers["retry-after"] == "1"
             return response.status_code, response.text
 

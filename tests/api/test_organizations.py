@@ -123,6 +123,6 @@ class TestUpdateOwnOrganization:
         problem(response, 409, "already_exists", "/slug")
 
     def test_a_stale_version_is_a_409_and_a_stale_etag_a_412(self, admin):
-        problem(admin.patch("/organization", json={"name": "N", "version": 2}), 409, "version_conflict")
+        problem(admin.patch("/organization", json={"name": "N", "version": 2}), 409, "version_conflict", "/version")
         response = admin.patch("/organization", json={"name": "N"}, headers={"if-match": '"2"'})
-        problem(response, 412, "precondition_failed")
+        problem(response, 412, "precondition_failed", "/If-Match", where="header")

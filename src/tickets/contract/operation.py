@@ -17,9 +17,11 @@ import msgspec
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
 from connexion.operations import AbstractOperation
 
+from tickets.contract.bodies import check_content_type, parse_json
 from tickets.contract.document import Document
+from tickets.contract.parameters import Parameters, parse_query
 from tickets.contract.policy import Policy
-from tickets.contract.validation import Checker, Parameters, check_content_type, parse_json, parse_query
+from tickets.contract.validation import Checker
 from tickets.db import Transaction
 from tickets.domain.access import Principal
 from tickets.errors import InvalidRequest, NotFound, Problem

@@ -1,5 +1,6 @@
 """What a handler may ask for: the transaction it runs in and who is asking."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,15 @@ from tickets.db import Row, Transaction
 from tickets.domain.access import Principal
 from tickets.domain.listing import Listing
 from tickets.domain.one_time_secrets import OneTimeSecrets
-from tickets.errors import PreconditionFailed, VersionConflict
+from tickets.errors import InputError, PreconditionFailed, VersionConflict
 from tickets.http.pagination import Cursors, binding
 from tickets.http.pool import Pool
 from tickets.http.rate_limit import FailedLogins
 from tickets.http.transaction import Reader
 from tickets.security import AccessTokens
 from tickets.settings import Settings
+
+_WRITTEN = re.compile(r"""(?P<weak>W/)?(?P<quote>"?)(?P<version>[0-9]{1,19})(?P=quote)""", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +91,11 @@ class Call:
         changes = dict(body or {})
         version = changes.pop("version", record.version)
         if self.if_match is not None and not matches(self.if_match, record.version, weak=False):
-            raise PreconditionFailed(
-                f"If-Match names another version; the present one is {record.version}. Read it and try again."
-            )
+            detail = _mismatch(self.if_match, record.version)
+            raise PreconditionFailed(detail, errors=[InputError("/If-Match", detail, "header")])
         if version != record.version:
-            raise VersionConflict(
-                f"The version is {record.version} by now, not {version}; read it again and repeat your change."
-            )
+            detail = f"The version is {record.version} by now, not {version}; read it again and repeat your change."
+            raise VersionConflict(detail, errors=[InputError("/version", detail)])
         return changes
 
     def page(
@@ -144,6 +145,17 @@ def matches(header: str, version: int, *, weak: bool) -> bool:
     """
     tags = (f'"{version}"', f'W/"{version}"') if weak else (f'"{version}"',)
     return header.strip() == "*" or any(part.strip() in tags for part in header.split(","))
+
+
+def _mismatch(header: str, version: int) -> str:
+    """Say why If-Match names no present version: it is none as it is written, or it is another one."""
+    written = _WRITTEN.fullmatch(header.strip())
+    if written is None or (written["weak"] is None and written["quote"]):
+        return f"If-Match names another version; the present one is {version}. Read it and try again."
+    asked = f'"{written["version"]}"'
+    if written["weak"] is None:
+        return f"If-Match has no quotes; put the version in quotes: {asked}."
+    return f"A weak tag never matches If-Match (RFC 9110, 13.1.1): send it without W/, as {asked}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

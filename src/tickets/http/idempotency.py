@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, insert, select
 from tickets import clock
 from tickets.db import Statement, Transaction
 from tickets.domain.access import Principal
-from tickets.errors import IdempotencyInProgress, IdempotencyKeyReused
+from tickets.errors import IdempotencyInProgress, IdempotencyKeyReused, InputError
 from tickets.http.exchange import Response
 from tickets.models import IdempotencyRecord as Record
 from tickets.sealing import seal
@@ -73,10 +73,8 @@ class Idempotency:
             IdempotencyInProgress: the same attempt is still running.
         """
         if this.scope in self._running:
-            raise IdempotencyInProgress(
-                "The first request with this Idempotency-Key is still running; repeat it in a second.",
-                headers={"retry-after": "1"},
-            )
+            detail = "The first request with this Idempotency-Key is still running; repeat it in a second."
+            raise IdempotencyInProgress(detail, errors=[_at_key(detail)], headers={"retry-after": "1"})
         self._running.add(this.scope)
 
     def leave(self, this: Attempt) -> None:
@@ -93,9 +91,8 @@ class Idempotency:
         if found is None:
             return None
         if found.fingerprint != this.fingerprint:
-            raise IdempotencyKeyReused(
-                "This Idempotency-Key came with another body before; use a new key for a new request."
-            )
+            detail = "This Idempotency-Key came with another body before; use a new key for a new request."
+            raise IdempotencyKeyReused(detail, errors=[_at_key(detail)])
         headers = [(b"content-type", found.content_type.encode()), (b"idempotency-replayed", b"true")]
         headers += [
             (name, value.encode())
@@ -111,10 +108,11 @@ class Idempotency:
         try:
             return self._sealed.decrypt(body)
         except InvalidToken:
-            raise IdempotencyKeyReused(
+            detail = (
                 "The first answer can no longer be shown: the service's secret key was changed since. Look whether "
                 "what you asked for is there, and use a new Idempotency-Key."
-            ) from None
+            )
+            raise IdempotencyKeyReused(detail, errors=[_at_key(detail)]) from None
 
     def store(self, tx: Transaction, this: Attempt, response: Response, *, secret: bool) -> None:
         """Keep an answer for 24 hours, in the transaction of its effect.
@@ -143,6 +141,10 @@ class Idempotency:
 
 
 _SEAL = b"\0sealed\0"
+
+
+def _at_key(detail: str) -> InputError:
+    return InputError("/Idempotency-Key", detail, "header")
 
 
 def _text(value: bytes | None) -> str | None:

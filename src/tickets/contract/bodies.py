@@ -1,0 +1,120 @@
+"""Bodies: JSON read as strictly as RFC 8259 and I-JSON (RFC 7493) ask."""
+
+import json
+import re
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+from tickets.contract.faults import one_fault
+from tickets.errors import UnsupportedMediaType
+
+MAX_DEPTH = 64
+MAX_DIGITS = 400
+_JSON = re.compile(rb'application/json(?:[ \t]*;[ \t]*charset="?utf-8"?)?', re.IGNORECASE)
+
+
+def check_content_type(values: list[bytes]) -> None:
+    """Accept ``application/json`` in UTF-8, in any letter case, once.
+
+    Raises:
+        UnsupportedMediaType: anything else.
+    """
+    if len(values) != 1 or _JSON.fullmatch(values[0].strip()) is None:
+        raise UnsupportedMediaType("Send the body as JSON with one header `content-type: application/json`.")
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse a body as strictly as RFC 8259 and I-JSON (RFC 7493) ask.
+
+    Refused are other encodings than UTF-8, a byte order mark, NaN and Infinity, duplicate names, lone
+    surrogates, NUL, numbers that no double can hold and nesting beyond 64 levels.
+
+    Raises:
+        InvalidRequest: with the reason.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise one_fault("body", "", "is not UTF-8") from None
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise one_fault("body", "", f"is not JSON: {error.msg} at {where}") from None
+    except RecursionError:
+        raise one_fault("body", "", f"is nested deeper than {MAX_DEPTH} levels") from None
+    except _RefusedError as error:
+        raise one_fault("body", "", str(error)) from None
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _check_depth(value)
+    if "\\u" in text:
+        _check_text(value)
+    return value
+
+
+class _RefusedError(ValueError):
+    """JSON that some parser may read and we do not."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise _RefusedError(f"names {twice[:100].encode(errors='replace').decode()!r} twice")
+    return made
+
+
+def _constant(name: str) -> Any:
+    raise _RefusedError(f"is not JSON: {name} is no number of JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise _RefusedError(f"has a number of more than {MAX_DIGITS} digits")
+    return int(digits)
+
+
+def _number(digits: str) -> int | float:
+    """Read ``4.5``, or ``4.0`` and ``4e0`` as the whole number they are: JSON knows one kind of number."""
+    number = float(digits) if len(digits) <= MAX_DIGITS else float("inf")
+    if number in (float("inf"), float("-inf")):
+        raise _RefusedError("has a number that is too large or too long")
+    # A double holds not every large id; the digits say which one is meant.
+    return round(Decimal(digits)) if number.is_integer() else number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_number
+)
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise one_fault("body", "", f"is nested deeper than {MAX_DEPTH} levels")
+
+
+def _check_text(value: Any) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise one_fault("body", "", "contains the character NUL")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise one_fault("body", "", "contains half of a surrogate pair") from None
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _check_text(name)
+            _check_text(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_text(inner)

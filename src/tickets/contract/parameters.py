@@ -1,0 +1,106 @@
+"""Parameters in the query and in headers: text that becomes the values the contract names."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from tickets.contract.faults import MAX_ERRORS, escaped, invalid, one_fault
+from tickets.contract.validation import Checker
+from tickets.errors import InputError
+
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?", re.ASCII)
+
+
+class Parameters:
+    """The parameters of an operation in one place (query, or headers), checked as one object.
+
+    Args:
+        parameters: resolved Parameter Objects, all with the same ``in``.
+        where: ``query`` or ``header``.
+    """
+
+    def __init__(self, parameters: list[dict[str, Any]], where: str) -> None:
+        self._where = where
+        self._readers = {p["name"]: _reader(p["schema"]) for p in parameters}
+        self._lists = frozenset(p["name"] for p in parameters if p["schema"].get("type") == "array")
+        self.defaults = {p["name"]: p["schema"]["default"] for p in parameters if "default" in p["schema"]}
+        self._checker = Checker(
+            {
+                "type": "object",
+                "properties": {p["name"]: p["schema"] for p in parameters},
+                "required": [p["name"] for p in parameters if p.get("required")],
+                "additionalProperties": False,
+            },
+            where,
+        )
+        self._required = any(p.get("required") for p in parameters)
+
+    def read(self, given: list[tuple[str, str]]) -> dict[str, Any]:
+        """Convert and check what was given.
+
+        Raises:
+            InvalidRequest: a name is unknown or given twice, or a value does not fit.
+        """
+        values: dict[str, Any] = {}
+        faults = []
+        for name, text in given:
+            reader = self._readers.get(name)
+            if reader is None:
+                faults.append(InputError(f"/{escaped(name)}", "is no parameter of this operation", self._where))
+            elif name in self._lists:
+                values.setdefault(name, []).append(reader(text))
+            elif name in values:
+                faults.append(InputError(f"/{name}", "is given twice", self._where))
+            else:
+                values[name] = reader(text)
+        if faults:
+            raise invalid(faults[:MAX_ERRORS])
+        if values or self._required:
+            self._checker.check(values)
+        return values
+
+
+def _reader(schema: dict[str, Any]) -> Callable[[str], Any]:
+    """Choose how text becomes a value; text that does not fit stays text, and the schema refuses it."""
+    kind = schema.get("type")
+    if kind == "array":
+        return _reader(schema["items"])
+    if kind == "integer":
+        return lambda text: int(text) if _INTEGER.fullmatch(text) else text
+    if kind == "number":
+        return lambda text: float(text) if _NUMBER.fullmatch(text) else text
+    if kind == "boolean":
+        return lambda text: _BOOLEANS.get(text, text)
+    return str
+
+
+_BOOLEANS: Mapping[str, bool | str] = {"true": True, "false": False}
+
+
+def parse_query(query: bytes) -> list[tuple[str, str]]:
+    """Split a query string into names and values.
+
+    Raises:
+        InvalidRequest: it is not UTF-8, or contains a control character.
+    """
+    pairs = []
+    for part in query.split(b"&"):
+        if not part:
+            continue
+        name, _, value = part.partition(b"=")
+        pairs.append((_decoded(name), _decoded(value)))
+    return pairs
+
+
+def _decoded(raw: bytes) -> str:
+    if b"+" in raw:
+        raw = raw.replace(b"+", b" ")
+    try:
+        text = (unquote_to_bytes(raw) if b"%" in raw else raw).decode()
+    except UnicodeDecodeError:
+        raise one_fault("query", "", "is not UTF-8 in percent-encoding") from None
+    if not text.isprintable() and any(ord(character) < 32 or ord(character) == 127 for character in text):  # noqa: PLR2004 - ASCII's control characters
+        raise one_fault("query", "", "contains a control character")
+    return text

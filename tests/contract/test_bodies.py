@@ -1,0 +1,119 @@
+"""Bodies: which bytes are JSON for us, and what becomes of them."""
+
+import pytest
+
+from tickets.contract.bodies import MAX_DEPTH, check_content_type, parse_json
+from tickets.errors import InvalidRequest, UnsupportedMediaType
+
+
+class TestContentType:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            'application/json;charset="UTF-8"',
+            " application/json ",
+        ],
+    )
+    def test_json_in_utf_8_is_accepted(self, value):
+        check_content_type([value.encode()])
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [],
+            [""],
+            ["text/plain"],
+            ["application/json; charset=latin-1"],
+            ["application/json, application/json"],
+            ["application/json", "application/json"],
+            ["application/jsonx"],
+            ["application/json; version=1"],
+            ["application/merge-patch+json"],
+        ],
+    )
+    def test_anything_else_is_a_415(self, values):
+        with pytest.raises(UnsupportedMediaType):
+            check_content_type([value.encode() for value in values])
+
+
+class TestParseJson:
+    @pytest.mark.parametrize(
+        ("body", "value"),
+        [
+            (b"{}", {}),
+            (b' [1, 2.5, -3e2, "x", true, false, null] ', [1, 2.5, -300.0, "x", True, False, None]),
+            ('"ä€😀"'.encode(), "ä€😀"),
+            (rb'"\ud83d\ude00"', "😀"),
+            (b'{"a": 1, "A": 2}', {"a": 1, "A": 2}),
+            (b"9223372036854775808", 2**63),
+        ],
+    )
+    def test_json_is_read(self, body, value):
+        assert parse_json(body) == value
+
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            (b"", "is not JSON"),
+            (b"{", "is not JSON"),
+            (b"{'a': 1}", "is not JSON"),
+            (b"[1,]", "is not JSON"),
+            (b"01", "is not JSON"),
+            (b"{} {}", "is not JSON"),
+            (b'"\x01"', "is not JSON"),
+            (b"NaN", "NaN is no number"),
+            (b"[Infinity]", "Infinity is no number"),
+            (b"-Infinity", "-Infinity is no number"),
+            (b"1e400", "too large"),
+            (b"-1e400", "too large"),
+            (b"9" * 401, "more than 400 digits"),
+            (b"9" * 5_000, "more than 400 digits"),
+            (b"0." + b"1" * 500, "too large or too long"),
+            (b'{"a": 1, "a": 2}', "names 'a' twice"),
+            (b'{"b": {"a": 1, "a": 1}}', "names 'a' twice"),
+            (b'{"\\ud800": 1, "\\ud800": 2}', "names '?' twice"),
+            ('"ä"'.encode("latin-1"), "is not UTF-8"),
+            ('"ä"'.encode("utf-16"), "is not UTF-8"),
+            (b"\xef\xbb\xbf{}", "is not JSON"),
+            (rb'"\ud800"', "half of a surrogate pair"),
+            (rb'["x", {"\udfff": 1}]', "half of a surrogate pair"),
+            (rb'{"a": "x\u0000y"}', "NUL"),
+            (b"[" * 65 + b"]" * 65, "nested deeper than 64"),
+            (b"[" * 100_000, "nested deeper than 64"),
+            (b'{"a":' * 65 + b"1" + b"}" * 65, "nested deeper than 64"),
+        ],
+    )
+    def test_what_is_refused_is_refused_with_the_reason(self, body, reason):
+        with pytest.raises(InvalidRequest) as caught:
+            parse_json(body)
+        [error] = caught.value.errors
+        assert (error.pointer, error.where) == ("", "body")
+        assert reason in error.detail
+
+    @pytest.mark.parametrize(
+        ("body", "whole"),
+        [
+            (b"4.0", 4),
+            (b"1e3", 1000),
+            (b"-2.50e1", -25),
+            (b"-0.0", 0),
+            (b"9007199254740993.0", 2**53 + 1),
+            (b"1e-400", 0),
+            (b"4.00000000000000000001", 4),
+        ],
+    )
+    def test_a_whole_number_is_one_however_it_is_written(self, body, whole):
+        value = parse_json(body)
+        assert (type(value), value) == (int, whole)
+
+    def test_sixty_four_levels_are_fine(self):
+        parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
+
+    def test_many_brackets_side_by_side_are_fine(self):
+        assert len(parse_json(b"[" + b"[]," * 100 + b"[]]")) == 101
+
+    def test_brackets_within_text_are_no_nesting(self):
+        assert parse_json(b'"' + b"[" * 100 + b'"') == "[" * 100
