@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 
-from tickets.app import create_app
 from tickets import logs
+from tickets.app import create_app
 from tickets.cli import jobs
 from tickets.http.server import serve
 from tickets.settings import Settings

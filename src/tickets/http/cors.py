@@ -71,8 +71,6 @@ class Cors:
             vary,
             (b"access-control-allow-origin", allowed),
             (b"access-control-expose-headers", b"*"),
-            # The page may have the answer by any means, also as an image or a script.
-            (b"cross-origin-resource-policy", b"cross-origin"),
         ]
 
     def _allowed(self, scope: Scope) -> bytes | None:

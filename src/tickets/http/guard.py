@@ -203,10 +203,7 @@ class _Sender:
     def __init__(self, send: Send, exchange: Exchange, cors: Headers) -> None:
         self._send = send
         self._exchange = exchange
-        told = {name for name, _ in cors}
-        self._headers = (
-            SECURITY_HEADERS if not cors else [*cors, *(one for one in SECURITY_HEADERS if one[0] not in told)]
-        )
+        self._headers = [*cors, *SECURITY_HEADERS] if cors else SECURITY_HEADERS
         self.status = 0
 
     async def __call__(self, message: Any) -> None:
