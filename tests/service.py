@@ -66,7 +66,7 @@ class ProcessService:
         self.env = {
             **os.environ,
             "TICKETS_VAR_DIR": str(var_dir),
-            "TICKETS_RATE_LIMIT_ANONYMOUS": "1000000/second",
+            **{f"TICKETS_{name.upper()}": rate for name, rate in UNLIMITED.items()},
             "TICKETS_LOG_LEVEL": "warning",
             **(env or {}),
         }

@@ -1,4 +1,4 @@
-"""Fuzz a running service against the contract: `make contract`, and a shorter run among the tests.
+"""Fuzz a running service against the contract as each role: `make contract`, and a shorter run among the tests.
 
 PYTHONPATH=tests python tests/contract/fuzz.py [--max-examples N] [more arguments for schemathesis]
 """
@@ -14,14 +14,16 @@ from factories import Tenant
 from service import ProcessService
 
 HERE = Path(__file__).parent
+ROLES = ("admin", "agent", "user")
 
 
-def run(var_dir: Path, arguments: list[str]) -> int:
+def run(var_dir: Path, arguments: list[str], *, role: str = "admin") -> int:
     """Start a service on fresh demo data and let schemathesis at it.
 
     Args:
         var_dir: an empty folder for the service, the credentials and the reports.
         arguments: more arguments for ``schemathesis run``.
+        role: whom it signs in as.
 
     Returns:
         The exit code: 0 when nothing was found.
@@ -41,7 +43,7 @@ def run(var_dir: Path, arguments: list[str]) -> int:
     )
     service = ProcessService(var_dir)
     try:
-        environment = {**os.environ, **_credentials(service, var_dir)}
+        environment = {**os.environ, **_credentials(service, var_dir, role)}
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
             *("run", f"{service.origin}/openapi.json", "--url", f"{service.origin}/api/v1"),
@@ -53,10 +55,10 @@ def run(var_dir: Path, arguments: list[str]) -> int:
         assert code == 0, f"the service ended with {code}; its log is {service.log}"
 
 
-def _credentials(service: ProcessService, var_dir: Path) -> dict[str, str]:
-    """Make an admin of the demo tenant, one of another (neither may see what is the other's), and an operator."""
+def _credentials(service: ProcessService, var_dir: Path, role: str) -> dict[str, str]:
+    """Make a user of the demo tenant, one of another (neither may see what is the other's), and an operator."""
     one, another = Tenant(service.database, service.origin, slug="acme"), Tenant(service.database, service.origin)
-    users = {"admin of one tenant": one.user("admin"), "admin of another": another.user("admin")}
+    users = {"somebody of one tenant": one.user(role), "somebody of another": another.user(role)}
     users["operator"] = one.user("platform")
     entries = [
         {"name": name, "fixedHeaders": [{"name": "x-api-key", "value": one.key(user)}]} for name, user in users.items()
@@ -83,4 +85,4 @@ def _credentials(service: ProcessService, var_dir: Path) -> dict[str, str]:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         target = Path(os.environ.get("FUZZ_DIR", folder))
-        raise SystemExit(run(target, sys.argv[1:]))
+        raise SystemExit(max(run(target / role, sys.argv[1:], role=role) for role in ROLES))

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from outcomes import assert_sound, at_once, rows
 
-from factories import Client, Tenant
+from factories import PASSWORD, Client, Tenant
+from post import Mailbox
 from service import ThreadService
 from tickets.domain import access, api_keys, records, users
 from tickets.models import Organization
@@ -195,3 +196,38 @@ def _post_while(tenant: Tenant, service: ThreadService, change: Any, *, idempote
                 left -= 1
         posting.join(10)
     return answers[0]
+
+
+class TestWhatWorksOnce:
+    """Of 20 who bring the same code, token or refresh token at the same moment, one is let in."""
+
+    @staticmethod
+    def _all_at_once(service: ThreadService, path: str, body: dict[str, str]) -> Counter[int]:
+        clients = [Client(service.origin) for _ in range(20)]
+        answers = at_once(20, lambda n: clients[n].post(path, json=body))
+        for client in clients:
+            client.close()
+        return Counter(answer.status_code for answer in answers)
+
+    def test_a_refresh_token(self, tenant: Tenant, service: ThreadService, anonymous: Client):
+        user = tenant.with_password("agent")
+        tokens = anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD}).json()
+        body = {"refresh_token": tokens["refresh_token"]}
+        assert self._all_at_once(service, "/auth/refresh", body) == {200: 1, 401: 19}
+        # 19 came too late: somebody has a copy, so the session is over.
+        headers = {"authorization": f"Bearer {tokens['access_token']}"}
+        assert anonymous.get("/auth/me", headers=headers).status_code == 401
+
+    def test_a_code(self, tenant: Tenant, service: ThreadService, anonymous: Client, mailbox: Mailbox):
+        email = tenant.user("agent").email
+        anonymous.post("/auth/email-otp", json={"email": email})
+        body = {"email": email, "code": mailbox.code(email)}
+        assert self._all_at_once(service, "/auth/email-otp/verify", body) == {200: 1, 401: 19}
+
+    def test_the_token_of_a_password_reset(
+        self, tenant: Tenant, service: ThreadService, anonymous: Client, mailbox: Mailbox
+    ):
+        email = tenant.with_password("agent").email
+        anonymous.post("/auth/password-reset", json={"email": email})
+        body = {"token": mailbox.token(email), "password": "another horse battery"}
+        assert self._all_at_once(service, "/auth/password-reset/confirm", body) == {204: 1, 401: 19}
