@@ -141,6 +141,13 @@ class TestCors:
             assert preflight.status_code == 204
             assert name.lower() in preflight.headers["access-control-allow-headers"]
 
+    def test_no_answer_of_the_api_is_kept_by_a_cache(self, opened: ThreadService):
+        with Client(opened.origin) as client:
+            for path in ("/tickets", "/nothing", "/health"):
+                assert client.get(path).headers.get_list("cache-control") == ["no-store"]
+            assert client.get(f"{opened.origin}/health").headers["cache-control"] == "no-store"
+            assert client.get(f"{opened.origin}/openapi.yaml").headers.get("cache-control") != "no-store"
+
     def test_a_preflight_has_what_every_answer_has(self, opened: ThreadService):
         with Client(opened.origin) as client:
             asked = {"origin": HOME, **PREFLIGHT, "x-request-id": "mine"}

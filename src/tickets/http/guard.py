@@ -61,6 +61,9 @@ SECURITY_HEADERS: Headers = [
     (b"x-xss-protection", b"0"),
 ]
 
+# What belongs to a tenant, or is a key or token (RFC 6749, 5.1), has no place in a cache on the way.
+API_HEADERS: Headers = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
+
 log = structlog.get_logger("tickets.access")
 
 
@@ -95,8 +98,9 @@ class Guard:
         started = time.perf_counter()
         exchange = Exchange(self._request_id(scope), client_address(scope, self._proxies))
         attach(scope, exchange)
-        sender = _Sender(send, exchange, self._cors.headers(scope))
         path = scope["path"]
+        is_api = path.startswith(self._base_path) or path in self._aliases
+        sender = _Sender(send, exchange, [*self._cors.headers(scope), *(API_HEADERS if is_api else SECURITY_HEADERS)])
         try:
             if not await self._answer_preflight(scope, sender):
                 self._check(scope)
@@ -200,10 +204,10 @@ class _Body:
 class _Sender:
     """Sends an answer with the headers that every answer has."""
 
-    def __init__(self, send: Send, exchange: Exchange, cors: Headers) -> None:
+    def __init__(self, send: Send, exchange: Exchange, headers: Headers) -> None:
         self._send = send
         self._exchange = exchange
-        self._headers = [*cors, *SECURITY_HEADERS] if cors else SECURITY_HEADERS
+        self._headers = headers
         self.status = 0
 
     async def __call__(self, message: Any) -> None:
