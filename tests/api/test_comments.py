@@ -40,6 +40,28 @@ class TestListComments:
         assert ids(user.get("/comments", params={"ticket_id": [elsewhere["id"], mine["id"]]})) == [seen]
         assert ids(user.get("/comments", params={"visibility": "internal"})) == []
 
+    @pytest.mark.parametrize("role", ["agent", "user"])
+    @pytest.mark.parametrize("path", ["/comments", "/tickets/{}/comments"])
+    def test_times_include_from_and_exclude_to(self, tenant, mine, role, path):
+        comments = []
+        for minutes in (0, 1, 2):
+            with time_machine.travel(START + timedelta(minutes=minutes), tick=False):
+                comments.append(tenant.comment(mine)["id"])
+        with time_machine.travel(START + timedelta(minutes=5), tick=False):
+            assert tenant.client().patch(f"/comments/{comments[0]}", json={"body": "Done."}).status_code == 200
+        for params, expected in (
+            ({"created_from": "2031-01-01T00:01:00Z"}, comments[1:]),
+            ({"created_to": "2031-01-01T01:01:00+01:00"}, comments[:1]),
+            ({"created_from": "2031-01-01T00:01:00Z", "created_to": "2031-01-01T00:02:00Z"}, comments[1:2]),
+            ({"updated_since": "2031-01-01T00:01:00.001Z"}, [comments[0], comments[2]]),
+        ):
+            answer = tenant.client(role).get(path.format(mine["id"]), params={**params, "sort": "created_at"})
+            assert ids(answer) == expected, params
+
+    @pytest.mark.parametrize("name", ["created_from", "created_to", "updated_since"])
+    def test_what_is_no_time_is_a_400(self, admin, name):
+        problem(admin.get("/comments", params={name: "now"}), 400, "invalid_request", f"/{name}", where="query")
+
     def test_a_user_who_never_raised_a_ticket_sees_none(self, tenant, user):
         tenant.comment(tenant.ticket())
         assert ids(user.get("/comments")) == []

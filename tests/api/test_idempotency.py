@@ -73,6 +73,10 @@ class TestReplay:
         admin.delete(f"/teams/{team['id']}")
         assert admin.post("/teams", json={"name": team["name"]}, headers=KEY).content == taken.content
 
+    def test_what_was_refused_before_it_began_may_be_mended_with_the_same_key(self, admin):
+        problem(admin.post("/tickets", json={**BODY, "subject": ""}, headers=KEY), 400, "invalid_request", "/subject")
+        made(admin.post("/tickets", json=BODY, headers=KEY))
+
     def test_a_refused_caller_may_try_the_key_again(self, tenant):
         with tenant.client("agent", scopes=["tickets:read"]) as client:
             problem(client.post("/tickets", json=BODY, headers=KEY), 403, "insufficient_scope")

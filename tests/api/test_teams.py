@@ -22,6 +22,10 @@ class TestCreateTeam:
         body = made(admin.post("/teams", json={"name": "Support"}))
         assert (body["description"], body["organization_id"]) == ("", tenant.id)
 
+    def test_upper_and_lower_case_make_two_names(self, admin):
+        for name in ("Support", "support"):
+            made(admin.post("/teams", json={"name": name}))
+
     def test_a_name_that_is_taken_is_a_409(self, tenant, admin):
         response = admin.post("/teams", json={"name": tenant.team()["name"]})
         problem(response, 409, "already_exists", "/name")

@@ -19,6 +19,7 @@ ALWAYS = {
 }
 # A filter that several values are given for in one request.
 REPEATABLE = {"role", "status", "priority", "type", "assignee_id", "contact_id", "team_id", "ticket_id", "user_id"}
+RANGES = ("created_from", "created_to", "updated_since")
 SORTING = "USE TEMP B-TREE FOR ORDER BY"
 
 
@@ -50,6 +51,8 @@ def _questions() -> Iterator[Question]:
                 yield Question(name, (*start, (more, 1, False)), sort)
                 if more in REPEATABLE:
                     yield Question(name, (*start, (more, 3, False)), sort)
+                if more in RANGES and "ticket_id" in listing._filters:
+                    yield Question(name, (*start, ("ticket_id", 1, False), (more, 1, False)), sort)
                 if more == "assignee_id":
                     yield Question(name, (*start, (more, 0, True)), sort)
                     yield Question(name, (*start, (more, 1, True)), sort)
@@ -145,7 +148,7 @@ def test_the_queue_of_one_status_and_priority_has_an_index_of_its_own(explain):
 def test_the_filters_without_an_index_of_their_own_are_known():
     # They take rows away from a walk in the asked order: accounts and visibilities are of two kinds only.
     without = {("USERS", "is_active"), ("COMMENTS", "visibility"), ("COMMENTS_TO_CONTACT", "visibility")}
-    ranges = {("TICKETS", name) for name in ("created_from", "created_to", "updated_since")}
+    ranges = {(name, each) for name in ("TICKETS", "COMMENTS", "COMMENTS_TO_CONTACT") for each in RANGES}
     with_index = {
         (mark[0], mark[1]) for mark in test_a_filter_on_one_value_has_an_index_of_its_own.pytestmark[0].args[1]
     }
@@ -157,8 +160,12 @@ def test_the_filters_without_an_index_of_their_own_are_known():
     assert with_index | without | ranges == every
 
 
-@pytest.mark.parametrize("name", ["created_from", "created_to", "updated_since"])
-def test_a_range_of_time_is_looked_up_in_the_order_it_is_of(explain, name):
+@pytest.mark.parametrize(
+    ("listing", "column"), [("TICKETS", "organization_id"), ("COMMENTS", "organization_id"), ("COMMENTS", "ticket_id")]
+)
+@pytest.mark.parametrize("name", RANGES)
+def test_a_range_of_time_is_looked_up_in_the_order_it_is_of(explain, listing, column, name):
     sort = "updated_at" if name == "updated_since" else "created_at"
-    [step] = explain(Question("TICKETS", (("organization_id", 1, False), (name, 1, False)), sort))
-    assert f"ix_tickets_organization_id_{sort} (organization_id=? AND {sort}" in step
+    shape = tuple((each, 1, False) for each in dict.fromkeys(("organization_id", column, name)))
+    [step] = explain(Question(listing, shape, sort))
+    assert f"ix_{listing.lower()}_{column}_{sort} ({column}=? AND {sort}" in step

@@ -3,9 +3,10 @@
 from typing import Any
 
 from tickets import wire
+from tickets.clock import parse_rfc3339
 from tickets.domain import access, comments, records
 from tickets.domain.listings import COMMENTS, COMMENTS_TO_CONTACT, where
-from tickets.http.context import Call, current
+from tickets.http.context import current
 from tickets.models import Comment
 from tickets.shapes.comments import comment as show
 
@@ -17,9 +18,23 @@ def list_comments(
     cursor: str | None = None,
     ticket_id: list[int] | None = None,
     visibility: str | None = None,
+    created_from: str | None = None,
+    created_to: str | None = None,
+    updated_since: str | None = None,
 ) -> wire.CommentList:
     """List comments of all tickets the caller may see."""
-    return _list(current(), ticket_id, visibility, sort=sort, limit=limit, cursor=cursor)
+    call = current()
+    filters = where(
+        **access.scope(call.tx, call.caller),
+        ticket_id=ticket_id,
+        visibility=visibility,
+        created_from=None if created_from is None else parse_rfc3339(created_from),
+        created_to=None if created_to is None else parse_rfc3339(created_to),
+        updated_since=None if updated_since is None else parse_rfc3339(updated_since),
+    )
+    listing = COMMENTS if call.caller.is_staff else COMMENTS_TO_CONTACT
+    page: wire.CommentList = call.page(listing, show, where=filters, sort=sort, limit=limit, cursor=cursor)
+    return page
 
 
 def create_comment(*, body: wire.CommentCreate) -> wire.Comment:
@@ -51,13 +66,11 @@ def delete_comment(*, comment_id: int) -> None:
     records.remove(call.tx, Comment, comment)
 
 
-def list_ticket_comments(
-    *, ticket_id: int, sort: str, limit: int, cursor: str | None = None, visibility: str | None = None
-) -> wire.CommentList:
+def list_ticket_comments(*, ticket_id: int, **asked: Any) -> wire.CommentList:
     """List the comments of a ticket."""
     call = current()
     ticket = access.ticket(call.tx, call.caller, ticket_id)
-    return _list(call, [ticket.id], visibility, sort=sort, limit=limit, cursor=cursor)
+    return list_comments(ticket_id=[ticket.id], **asked)
 
 
 def create_ticket_comment(*, ticket_id: int, body: wire.TicketCommentCreate) -> wire.Comment:
@@ -65,10 +78,3 @@ def create_ticket_comment(*, ticket_id: int, body: wire.TicketCommentCreate) -> 
     call = current()
     ticket = access.ticket(call.tx, call.caller, ticket_id)
     return show(comments.create(call.tx, call.caller, ticket, **body))
-
-
-def _list(call: Call, ticket_id: list[int] | None, visibility: str | None, **order: Any) -> wire.CommentList:
-    listing = COMMENTS if call.caller.is_staff else COMMENTS_TO_CONTACT
-    filters = where(**access.scope(call.tx, call.caller), ticket_id=ticket_id, visibility=visibility)
-    page: wire.CommentList = call.page(listing, show, where=filters, **order)
-    return page

@@ -13,6 +13,14 @@ def _sorts(model: Any, *more: str) -> dict[str, ColumnElement[Any]]:
     return {name: model.__table__.c[name] for name in ("created_at", "updated_at", *more)}
 
 
+def _times(columns: Any) -> dict[str, Filter]:
+    return {
+        "created_from": Filter(columns.created_at, "from"),
+        "created_to": Filter(columns.created_at, "before"),
+        "updated_since": Filter(columns.updated_at, "from"),
+    }
+
+
 def where(**given: Any) -> Mapping[str, Any]:
     """Collect the filters that were given; a single value becomes a list of one.
 
@@ -74,9 +82,7 @@ TICKETS = Listing(
         "contact_id": Filter(_ticket.contact_id, selective=True),
         "own_contact_id": Filter(_ticket.contact_id, selective=True),
         "team_id": Filter(_ticket.team_id),
-        "created_from": Filter(_ticket.created_at, "from"),
-        "created_to": Filter(_ticket.created_at, "before"),
-        "updated_since": Filter(_ticket.updated_at, "from"),
+        **_times(_ticket),
     },
     sorts=_sorts(Ticket),
 )
@@ -86,6 +92,7 @@ _comment_filters = {
     "organization_id": Filter(_comment.organization_id),
     "ticket_id": Filter(_comment.ticket_id, selective=True),
     "visibility": Filter(_comment.visibility),
+    **_times(_comment),
 }
 COMMENTS = Listing(select(*_comment), _comment.id, filters=_comment_filters, sorts=_sorts(Comment))
 COMMENTS_TO_CONTACT = Listing(
