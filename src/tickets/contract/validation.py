@@ -73,9 +73,13 @@ class Checker:
         """
         if self._validator.is_valid(value):
             return
+        errors = list(self._errors(value))
+        # An object with a field that is not known has one too many: that is no second fault.
+        strange = [error.instance_path for error in errors if error.kind.name == "additionalProperties"]
         faults = []
-        for error in self._errors(value):
-            faults.extend(faults_of(error, self._schema, self._where))
+        for error in errors:
+            if error.kind.name != "maxProperties" or error.instance_path not in strange:
+                faults.extend(faults_of(error, self._schema, self._where))
         raise invalid(list(dict.fromkeys(faults))[:MAX_ERRORS])
 
     def _errors(self, value: Any) -> Iterable[jsonschema_rs.ValidationError]:
