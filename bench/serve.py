@@ -1,5 +1,6 @@
 """Start one of the servers: ``python -m bench.serve <name> <port> <database file>``."""
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -84,6 +85,8 @@ def main() -> None:
         from tickets.http.server import serve  # noqa: PLC0415 - the peers do not pay for it
 
         chosen = settings(file)
+        if name == "no-audit":
+            chosen = dataclasses.replace(chosen, audit="off")
         logs.configure(chosen)
         if name == "bare":
             app = bare_app()

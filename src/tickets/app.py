@@ -33,7 +33,8 @@ from tickets.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from tickets.http import pages, problems
+from tickets.http import pages, problems, redaction
+from tickets.http.audit import Audit
 from tickets.http.context import Services
 from tickets.http.exchange import App, exchange_of
 from tickets.http.guard import Guard
@@ -81,18 +82,20 @@ def create_app(settings: Settings) -> App:
         failed_logins=FailedLogins(settings),
         started_at=clock.now(),
     )
+    writer = Writer(database, {jobs.TOPIC: worker.wake})
     runtime = Runtime(
         services=services,
         reader=Reader(database),
-        writer=Writer(database, {jobs.TOPIC: worker.wake}),
+        writer=writer,
         limiter=RateLimiter(settings),
+        audit=Audit(settings, writer),
         idempotency=Idempotency(secrets),
         pool=Pool(),
     )
     authenticator = Authenticator(runtime.reader, runtime.writer, services.tokens)
     refusals = Refusals(runtime.limiter, authenticator)
     app = _connexion_app(document, runtime, authenticator, refusals, _lifespan(runtime, database, worker))
-    return Guard(app, settings, refusals=refusals, base_path=document.base_path, aliases=document.aliases)
+    return Guard(app, settings, document, refusals=refusals, audit=runtime.audit)
 
 
 def _connexion_app(
@@ -131,8 +134,10 @@ def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan
     async def lifespan(_: Any) -> AsyncIterator[None]:
         if runtime.services.settings.worker_threads:
             worker.start()
+        runtime.audit.start()
         yield
         runtime.pool.close()
+        await runtime.audit.close()
         await runtime.writer.close()
         worker.stop(WORKER_PATIENCE)
         runtime.reader.close()
@@ -149,7 +154,7 @@ async def _answer_failure(
     path = request.scope["path"]
     problem = _problem_of(error, document.methods(path))
     if isinstance(problem, InternalError):
-        log.error("failed", request_id=exchange.request_id, path=path, exc_info=error)
+        log.error("failed", request_id=exchange.request_id, path=redaction.path(path), exc_info=error)
     problem = await refusals.charge(request.scope, problem)
     response = problems.render(problem, path=path, request_id=exchange.request_id)
     headers = {name.decode(): value.decode() for name, value in response.headers}

@@ -144,7 +144,11 @@ class Authenticator:
 
 
 def _known(caller: Principal, scope: Any) -> dict[str, Any]:
-    exchange_of(scope).user_id = caller.user_id
+    exchange = exchange_of(scope)
+    exchange.user_id = caller.user_id
+    exchange.organization_id = caller.organization_id
+    exchange.api_key_id = caller.api_key_id
+    exchange.session_id = caller.session_id
     return {"sub": caller.user_id, "caller": caller}
 
 

@@ -18,6 +18,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 MIN_SECRET = 32
+_LONGEST = 3_600
+"""Most seconds of a pause."""
 SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 """How mail can be sent, with the usual ports."""
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(?:([1-9][0-9]{0,4})[ ]?)?(second|minute|hour|day)")
@@ -84,6 +86,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise ValueError("it must be 1 or more")
+    return number
+
+
+def _duration(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= _LONGEST:
+        raise ValueError(f"it must be more than 0 and at most {_LONGEST} seconds")
     return number
 
 
@@ -154,6 +163,8 @@ class Settings:
         max_connections: connections served at once; more get a 503.
         worker_threads: jobs the service runs at once beside requests; 0 leaves all to ``flask tickets worker``.
         worker_lease: seconds after which the jobs of a worker that died are run by another.
+        audit: ``on``, or ``off`` for no audit log.
+        audit_flush_seconds: how long the audit entries of reads and refusals wait to be stored together.
         smtp_url: the server that takes mail; without one, mail is written to `mail_dir`.
         mail_dir: folder for mail as files; the default is ``mail`` under `var_dir`.
         mail_from: whom mail is from.
@@ -180,6 +191,8 @@ class Settings:
     max_connections: int = _setting(_positive, default=2_000)
     worker_threads: int = _setting(_not_negative, default=4)
     worker_lease: int = _setting(_positive, default=30)
+    audit: str = _setting(_one_of("on", "off"), default="on")
+    audit_flush_seconds: float = _setting(_duration, default=1.0)
     smtp_url: str = _setting(_smtp_url, default="", repr=False)
     mail_dir: Path = _setting(Path, default=None)
     mail_from: str = _setting(_mailbox, default="Ticketing <tickets@localhost>")

@@ -366,7 +366,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -424,6 +424,37 @@ class ApiKeyCreate(TypedDict):
 
 class ApiKeyRotation(TypedDict):
     overlap_seconds: NotRequired[int]
+
+
+AuditMethod: TypeAlias = str
+
+
+AuditOperation: TypeAlias = str
+
+
+AuditStatus: TypeAlias = int
+
+
+AuditAddress: TypeAlias = str
+
+
+class AuditEntry(TypedDict):
+    id: Id
+    organization_id: int | None
+    user_id: int | None
+    api_key_id: int | None
+    session_id: int | None
+    method: AuditMethod
+    operation: str | None
+    path: str
+    query: str
+    status: AuditStatus
+    ip: AuditAddress
+    user_agent: str | None
+    duration_ms: int
+    body: str | None
+    request_id: RequestId
+    created_at: Timestamp
 
 
 class Health(TypedDict):
@@ -486,6 +517,12 @@ class CommentList(TypedDict):
 
 class ApiKeyList(TypedDict):
     data: list[ApiKey]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+class AuditLog(TypedDict):
+    data: list[AuditEntry]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
 

@@ -377,6 +377,7 @@ class TestWhoseItIs:
             "user_id",
         }
         assert {name for _, name in QUERY_REFERENCES} == {
+            "api_key_id",
             "contact_id",
             "assigned_to",
             "team_id",

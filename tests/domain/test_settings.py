@@ -37,6 +37,8 @@ class TestFromEnv:
             ("max_connections", "10", 10),
             ("worker_threads", "0", 0),
             ("worker_lease", "60", 60),
+            ("audit", "off", "off"),
+            ("audit_flush_seconds", "0.25", 0.25),
             ("smtp_url", "smtp://localhost", "smtp://localhost"),
             ("smtp_url", "smtps://u:p%40ss@mail.example:465/", "smtps://u:p%40ss@mail.example:465/"),
             ("smtp_url", "smtp+starttls://u:p@[::1]:587", "smtp+starttls://u:p@[::1]:587"),
@@ -55,6 +57,9 @@ class TestFromEnv:
         ("name", "text"),
         [
             ("TICKETS_ENV", "staging"),
+            ("TICKETS_AUDIT", "maybe"),
+            ("TICKETS_AUDIT_FLUSH_SECONDS", "0"),
+            ("TICKETS_AUDIT_FLUSH_SECONDS", "nan"),
             ("TICKETS_DATABASE_URL", "tickets.db"),
             ("TICKETS_DATABASE_URL", "sqlite://"),
             ("TICKETS_DATABASE_URL", "sqlite:///:memory:"),

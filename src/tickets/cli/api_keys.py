@@ -14,6 +14,7 @@ from tickets.cli.environment import (
     Command,
     Contracted,
     allowed,
+    duration,
     organization_of,
     ready_database,
     user_of,
@@ -28,8 +29,6 @@ from tickets.shapes.api_keys import api_key as show_api_key
 from tickets.shapes.api_keys import created_api_key
 
 _MAX_DAYS = 36_500
-_UNITS = {"d": clock.DAY, "h": clock.HOUR, "m": clock.MINUTE}
-_DURATION = re.compile(r"([1-9][0-9]{0,8})([dhm])", re.ASCII)
 _PREFIX = re.compile(r"(tk_[a-z0-9]{8})(?:_.*)?", re.ASCII)
 
 _ALL = (
@@ -73,9 +72,8 @@ class _Expiry(click.ParamType[int]):
         if isinstance(value, int):
             return value
         now = clock.now()
-        duration = _DURATION.fullmatch(value)
-        if duration is not None:
-            length = int(duration[1]) * _UNITS[duration[2]]
+        length = duration(value)
+        if length is not None:
             if length > _MAX_DAYS * clock.DAY:
                 self.fail(f"{value!r} is too far away; use at most {_MAX_DAYS}d, or leave it out for ever.", param, ctx)
             return now + length

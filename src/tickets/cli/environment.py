@@ -1,6 +1,7 @@
 """What commands share: settings, a database that is ready, arguments checked against the contract."""
 
 import errno
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from tickets import migrations
+from tickets import clock, migrations
 from tickets.cli.failures import Failure, program
 from tickets.db import Database, Row, Statement, Transaction
 from tickets.domain import organizations, users
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tickets.contract.document import Document
     from tickets.contract.validation import Checker
 
+_UNITS = {"d": clock.DAY, "h": clock.HOUR, "m": clock.MINUTE}
+_DURATION = re.compile(r"([1-9][0-9]{0,8})([dhm])", re.ASCII)
 _FIRST_ORGANIZATION = Statement(select(*Organization.__table__.c).order_by(Organization.id).limit(1))
 
 
@@ -170,6 +173,16 @@ def user_of(tx: Transaction, email: str, organization: Row | None = None) -> Row
             code="not_found",
         )
     return found
+
+
+def duration(text: str) -> int | None:
+    """Read a length of time like 90d, 12h or 30m, in milliseconds; None when the text is none.
+
+    >>> duration("12h") == 12 * clock.HOUR
+    True
+    """
+    found = _DURATION.fullmatch(text)
+    return None if found is None else int(found[1]) * _UNITS[found[2]]
 
 
 def name_from(email: str) -> str:

@@ -26,6 +26,7 @@ from tickets.db import Transaction
 from tickets.domain.access import Principal
 from tickets.errors import InvalidRequest, NotFound, Problem
 from tickets.http import idempotency, problems
+from tickets.http.audit import Audit
 from tickets.http.context import Call, Services, Stages, matches
 from tickets.http.exchange import JSON, Exchange, Receive, Response, Scope, Send, exchange_of
 from tickets.http.idempotency import Attempt, Idempotency
@@ -48,6 +49,7 @@ class Runtime:
     reader: Reader
     writer: Writer
     limiter: RateLimiter
+    audit: Audit
     idempotency: Idempotency
     pool: Pool
     flask_app: flask.Flask = field(init=False)
@@ -91,6 +93,7 @@ class Plan:
         """Answer one call."""
         exchange = exchange_of(scope)
         exchange.operation_id = self.operation_id
+        exchange.audited = self.rate_limit == "exempt"  # that somebody asked for the state of the service is no news
         try:
             response = await self._answer(scope, receive, exchange)
         except Problem as problem:
@@ -102,7 +105,7 @@ class Plan:
         headers = self._read_headers(scope)
         arguments = self._arguments(scope)
         if self._body is not None:
-            arguments["body"] = await self._read_body(scope, receive)
+            arguments["body"] = await self._read_body(scope, receive, exchange)
         runtime = self._runtime
         if self._in_stages:
             return await self._stage_by_stage(scope, arguments, exchange)
@@ -121,9 +124,9 @@ class Plan:
             return _not_modified(response, headers.get("If-None-Match"))
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
-            return await self._write(caller, perform)
+            return await self._write(scope, caller, perform, exchange)
         attempt = idempotency.attempt(caller, self.method, scope["path"], key, arguments.get("body"))
-        return await self._once(caller, attempt, perform, scope["path"], exchange)
+        return await self._once(scope, caller, attempt, perform, exchange)
 
     async def _stage_by_stage(self, scope: Scope, arguments: dict[str, Any], exchange: Exchange) -> Response:
         """Let a handler that is a coroutine open its transactions itself; nobody has signed in to call it."""
@@ -138,17 +141,23 @@ class Plan:
             )
             return self._finish(await self.handler(**arguments), scope)
 
-    async def _write(self, caller: Principal | None, work: _Work) -> Response:
-        """Run a write for who its caller is when its turn comes: what went before it may have taken a right away."""
+    async def _write(self, scope: Scope, caller: Principal | None, work: _Work, exchange: Exchange) -> Response:
+        """Run a write for who its caller is when its turn comes: what went before it may have taken a right away.
 
-        def confirmed(transaction: Transaction) -> Response:
+        Its audit row is in the same transaction, so that neither is ever there without the other.
+        """
+        runtime = self._runtime
+
+        def confirmed(transaction: Transaction) -> tuple[Response, bool]:
             acting = caller
             if caller is not None:
                 acting = confirm(transaction, caller)
                 self.policy.check(acting)
-            return work(transaction, acting)
+            response = work(transaction, acting)
+            return response, runtime.audit.store(transaction, scope, exchange, response.status)
 
-        answer: Response = await self._runtime.writer.run(confirmed, long=self.long)
+        answer: Response
+        answer, exchange.audited = await runtime.writer.run(confirmed, long=self.long)
         return answer
 
     def _admit(self, scope: Scope, exchange: Exchange) -> Principal | None:
@@ -165,10 +174,10 @@ class Plan:
 
     async def _once(
         self,
+        scope: Scope,
         caller: Principal,
         attempt: Attempt,
         perform: _Work,
-        path: str,
         exchange: Exchange,
     ) -> Response:
         """Perform a call that came with an Idempotency-Key, or answer it again."""
@@ -184,13 +193,13 @@ class Plan:
             except Problem as problem:
                 if problem.status >= 500 or problem.status in (401, 429):  # noqa: PLR2004 - never stored
                     raise
-                response = problems.render(problem, path=path, request_id=exchange.request_id)
+                response = problems.render(problem, path=scope["path"], request_id=exchange.request_id)
             memory.store(transaction, attempt, response, secret=self.secret)
             return response
 
         memory.enter(attempt)
         try:
-            return await self._write(caller, once)
+            return await self._write(scope, caller, once, exchange)
         finally:
             memory.leave(attempt)
 
@@ -212,7 +221,7 @@ class Plan:
             arguments[name] = value
         return arguments
 
-    async def _read_body(self, scope: Scope, receive: Receive) -> Any:
+    async def _read_body(self, scope: Scope, receive: Receive, exchange: Exchange) -> Any:
         chunks = []
         more = True
         while more:
@@ -225,7 +234,7 @@ class Plan:
         if not body:
             raise InvalidRequest("This operation needs a body; send JSON.")
         check_content_type([value for name, value in scope["headers"] if name == b"content-type"])
-        value = parse_json(body)
+        exchange.body = value = parse_json(body)
         self._body.check(value)  # type: ignore[union-attr]  # only called where there is one
         return value
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from tickets.domain.listing import Filter, Listing
-from tickets.models import ApiKey, Comment, Contact, Organization, Team, TeamMember, Ticket, User
+from tickets.models import ApiKey, AuditEntry, Comment, Contact, Organization, Team, TeamMember, Ticket, User
 
 
 def _sorts(model: Any, *more: str) -> dict[str, ColumnElement[Any]]:
@@ -109,3 +109,22 @@ API_KEYS = Listing(
     filters={"organization_id": Filter(_api_key.organization_id), "user_id": Filter(_api_key.user_id)},
     sorts=_sorts(ApiKey),
 )
+
+_entry = AuditEntry.__table__.c
+_entry_filters = {
+    "user_id": Filter(_entry.user_id),
+    "api_key_id": Filter(_entry.api_key_id),
+    "method": Filter(_entry.method),
+    "operation": Filter(_entry.operation),
+    "status": Filter(_entry.status),
+    "ip": Filter(_entry.ip),
+    "created_from": Filter(_entry.created_at, "from"),
+    "created_to": Filter(_entry.created_at, "before"),
+}
+AUDIT_LOG = Listing(
+    select(*_entry),
+    _entry.id,
+    filters={"organization_id": Filter(_entry.organization_id), **_entry_filters},
+    sorts={"created_at": _entry.created_at},
+)
+AUDIT_LOG_OF_ALL = Listing(select(*_entry), _entry.id, filters=_entry_filters, sorts={"created_at": _entry.created_at})

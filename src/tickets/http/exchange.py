@@ -1,7 +1,8 @@
 """One request and what is known of it so far; the answer, before it is sent."""
 
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 Scope = MutableMapping[str, Any]
@@ -23,14 +24,26 @@ class Exchange:
         client: IP address of who asked.
         rate_headers: headers of the rate limit that applied; None until one was counted.
         user_id: who asked, once known.
+        organization_id: whose they are.
+        api_key_id: the key they used.
+        session_id: the session they used.
         operation_id: which operation it is, once known.
+        body: what the body says, once read; None when there is none.
+        audited: whether the audit log needs no more to be told.
+        started: when the request began, by the clock that only measures.
     """
 
     request_id: str
     client: str
     rate_headers: Headers | None = None
     user_id: int | None = None
+    organization_id: int | None = None
+    api_key_id: int | None = None
+    session_id: int | None = None
     operation_id: str | None = None
+    body: Any = None
+    audited: bool = False
+    started: float = field(default_factory=time.perf_counter)
 
 
 def exchange_of(scope: Scope) -> Exchange:

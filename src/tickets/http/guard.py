@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from tickets import ids
+from tickets.contract.document import Document
 from tickets.errors import (
     Forbidden,
     InternalError,
@@ -24,7 +25,8 @@ from tickets.errors import (
     ServiceUnavailable,
     UriTooLong,
 )
-from tickets.http import problems
+from tickets.http import problems, redaction
+from tickets.http.audit import Audit
 from tickets.http.cors import Cors
 from tickets.http.exchange import App, Exchange, Headers, Receive, Scope, Send, attach
 from tickets.http.refusals import Refusals
@@ -73,29 +75,27 @@ class Guard:
     Args:
         app: what answers.
         settings: bounds, whose X-Forwarded-For to believe, and which origins may call.
+        document: where the API begins, and which paths answer as another does.
         refusals: count what is refused here.
-        base_path: where the API begins.
-        aliases: paths that answer as another path does.
+        audit: is told of each request.
     """
 
-    def __init__(
-        self, app: App, settings: Settings, *, refusals: Refusals, base_path: str, aliases: dict[str, str]
-    ) -> None:
+    def __init__(self, app: App, settings: Settings, document: Document, *, refusals: Refusals, audit: Audit) -> None:
         self._app = app
         self._refusals = refusals
+        self._audit = audit
         self._max_body = settings.max_body_bytes
         self._timeout = settings.request_timeout
         self._proxies = settings.trusted_proxies
         self._cors = Cors(settings.cors_origins)
-        self._base_path = base_path
-        self._aliases = aliases
+        self._base_path = document.base_path
+        self._aliases = document.aliases
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, whatever happens."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
         exchange = Exchange(self._request_id(scope), client_address(scope, self._proxies))
         attach(scope, exchange)
         path = scope["path"]
@@ -109,21 +109,23 @@ class Guard:
         except Problem as problem:
             await sender.fail(await self._refusals.charge(scope, problem), path)
         except Exception:
-            log.exception("failed", request_id=exchange.request_id, path=path)
+            log.exception("failed", request_id=exchange.request_id, path=redaction.path(path))
             await sender.fail(InternalError("Something went wrong on our side; quote the request id."), path)
         except asyncio.CancelledError:
             # Only the end of the service cancels: what took longer than its grace is told so.
             await sender.fail(ServiceUnavailable("The service is stopping. Try again in a moment."), path)
+        if not exchange.audited and path.startswith(self._base_path + "/"):
+            self._audit.note(scope, exchange, sender.status)
         log.info(
             "request",
             request_id=exchange.request_id,
             method=scope["method"],
-            path=path,
+            path=redaction.path(path),
             operation=exchange.operation_id,
             status=sender.status,
             client=exchange.client,
             user=exchange.user_id,
-            ms=round((time.perf_counter() - started) * 1000, 1),
+            ms=round((time.perf_counter() - exchange.started) * 1000, 1),
         )
 
     @staticmethod

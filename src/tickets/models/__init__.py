@@ -1,6 +1,7 @@
 """The tables, one file a noun."""
 
 from tickets.models.api_keys import ApiKey
+from tickets.models.audit import AuditEntry
 from tickets.models.base import Base
 from tickets.models.comments import Comment
 from tickets.models.contacts import Contact
@@ -16,6 +17,7 @@ from tickets.models.users import User
 
 __all__ = [
     "ApiKey",
+    "AuditEntry",
     "Base",
     "Comment",
     "Contact",
