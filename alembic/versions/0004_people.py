@@ -20,6 +20,7 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("email_verified_at", BIG, nullable=True))
     # Until now an admin or the operator made every account, and vouched for its address.
     op.execute("UPDATE users SET email_verified_at = created_at")
+    op.add_column("api_keys", sa.Column("replaced_by_id", BIG, nullable=True))
     op.create_table(
         "passwords",
         sa.Column("user_id", BIG, autoincrement=False, nullable=False),
@@ -79,4 +80,5 @@ def downgrade() -> None:
     op.drop_table("refresh_tokens")
     op.drop_table("sessions")
     op.drop_table("passwords")
+    op.drop_column("api_keys", "replaced_by_id")
     op.drop_column("users", "email_verified_at")

@@ -168,7 +168,9 @@ def _problem_of(error: Exception, methods: tuple[str, ...]) -> Problem:
         return error
     status = getattr(error, "status", getattr(error, "status_code", 500))
     if status == 401:  # noqa: PLR2004 - Connexion found no credentials
-        return Unauthorized("Send an API key as `x-api-key: <key>` or as `Authorization: Bearer <key>`.")
+        return Unauthorized(
+            "Send an API key as `x-api-key: <key>`, or an access token as `Authorization: Bearer <token>`."
+        )
     if status == 404:  # noqa: PLR2004 - Flask found no page
         return NotFound("There is nothing at this address; / shows where things are.")
     if status == 405:  # noqa: PLR2004 - the path takes other methods; pages can only be read

@@ -96,6 +96,10 @@ class AlreadyExists(Problem):
     status, code, title = 409, "already_exists", "Already exists"
 
 
+class AlreadyReplaced(Problem):
+    status, code, title = 409, "already_replaced", "Already replaced"
+
+
 class InUse(Problem):
     status, code, title = 409, "in_use", "Still in use"
 

@@ -18,6 +18,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 MIN_SECRET = 32
+RESET_PAGE = "{}/reset-password#token={{token}}"
+"""The service's own page for a new password, after the address it is served at."""
 _LONGEST = 3_600
 """Most seconds of a pause."""
 SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
@@ -153,7 +155,8 @@ class Settings:
         rate_limit_login: wrong passwords that are heard from an IP address.
         access_token_seconds: how long an access token is good.
         session_seconds: how long a session can be prolonged.
-        password_reset_url: the page that sets a forgotten password; ``{token}`` becomes the token.
+        password_reset_url: the page that sets a forgotten password; ``{token}`` becomes the token. The default is
+            the service's own, at the address that it is served at.
         cors_origins: origins that browsers may call from; none by default.
         trusted_proxies: networks whose ``X-Forwarded-For`` is believed.
         log_level: debug, info, warning or error.
@@ -181,7 +184,7 @@ class Settings:
     rate_limit_login: str = _setting(_rate, default="10/minute")
     access_token_seconds: int = _setting(_positive, default=86_400)
     session_seconds: int = _setting(_positive, default=30 * 86_400)
-    password_reset_url: str = _setting(_reset_url, default="http://127.0.0.1:8080/reset-password#token={token}")
+    password_reset_url: str = _setting(_reset_url, default="")
     cors_origins: tuple[str, ...] = _setting(_words, default=())
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(_networks, default=())
     log_level: str = _setting(_one_of("debug", "info", "warning", "error"), default="info")
@@ -233,7 +236,7 @@ class Settings:
 
     def reset_link(self, token: str) -> str:
         """Make the address of the page where a password is set with a token."""
-        return self.password_reset_url.replace("{token}", token)
+        return (self.password_reset_url or RESET_PAGE.format("http://127.0.0.1:8080")).replace("{token}", token)
 
     def signing_keys(self) -> list[bytes]:
         """Return the secret keys, of which the first signs.

@@ -231,6 +231,13 @@ class TestRotateApiKey:
             new = made(admin.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 2_592_000}))
         assert admin.get(f"/api-keys/{old['id']}").json()["expires_at"] == old["expires_at"] == new["expires_at"]
 
+    def test_a_key_that_has_a_successor_is_not_replaced_again(self, tenant, admin):
+        old = tenant.create("/api-keys", name="Robot")
+        new = made(admin.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 60}))
+        refused = admin.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 60})
+        assert str(new["id"]) in problem(refused, 409, "already_replaced")["detail"]
+        made(admin.post(f"/api-keys/{new['id']}/rotate", json={}))
+
     def test_a_key_cannot_rotate_what_it_could_not_give(self, tenant):
         old = tenant.create("/api-keys", name="Robot")
         with tenant.client("admin", scopes=["api_keys:write"]) as narrow:

@@ -3,7 +3,8 @@
 import pytest
 
 from api.checks import ids, made, problem
-from factories import Client
+from factories import PASSWORD, Client
+from tickets.domain import access
 
 
 class TestListUsers:
@@ -69,6 +70,34 @@ class TestCreateUser:
         response = admin.post("/users", json={**self.BODY, "name": name})
         assert {error["pointer"] for error in response.json()["errors"]} == {"/name"}
         assert response.status_code == 400
+
+    def test_whose_own_address_is_not_verified_names_no_other(self, anonymous, mailbox, tenant):
+        founder = f"founder-{tenant.number}@example.com"
+        body = {"email": founder, "password": PASSWORD, "name": "F", "organization_name": "F"}
+        anonymous.post("/auth/register", json=body)
+        tokens = anonymous.post("/auth/login", json={"email": founder, "password": PASSWORD}).json()
+        headers = {"authorization": f"Bearer {tokens['access_token']}"}
+        theirs = tenant.user("user").email
+        for email in (theirs, f"free-{tenant.number}@example.com"):
+            refused = anonymous.post("/users", json={**self.BODY, "email": email}, headers=headers)
+            problem(refused, 403, "email_not_verified")
+            me = anonymous.get("/auth/me", headers=headers).json()["id"]
+            refused = anonymous.patch(f"/users/{me}", json={"email": email}, headers=headers)
+            problem(refused, 403, "email_not_verified")
+        anonymous.post("/auth/email-otp/verify", json={"email": founder, "code": mailbox.code(founder)})
+        new = {**self.BODY, "email": f"free-{tenant.number}@example.com"}
+        assert anonymous.post("/users", json=new, headers=headers).status_code == 201
+
+    def test_a_contact_with_the_address_becomes_theirs_with_its_tickets(self, tenant, admin):
+        contact = tenant.contact()
+        ticket = tenant.ticket(contact_id=contact["id"])
+        user = made(admin.post("/users", json={**self.BODY, "role": "user", "email": contact["email"]}))
+        with tenant.database.read() as tx:
+            record = access.contact_of(tx, tenant.id, user["id"])
+        assert record.id == contact["id"]
+        key = admin.post("/api-keys", json={"name": "K", "user_id": user["id"]}).json()["key"]
+        with Client(tenant.origin, key) as client:
+            assert ids(client.get("/tickets")) == [ticket["id"]]
 
 
 class TestGetUser:
@@ -201,6 +230,4 @@ class TestDeleteUser:
             ticket = made(first.post("/tickets", json={"subject": "S", "description": ""}))
         admin.delete(f"/users/{user.id}")
         with Client(service.origin, tenant.key(tenant.user("user", email=user.email))) as again:
-            assert ids(again.get("/tickets")) == []
-            made(again.post("/tickets", json={"subject": "S", "description": ""}))
-            assert ticket["id"] in ids(again.get("/tickets"))
+            assert ids(again.get("/tickets")) == [ticket["id"]]

@@ -27,6 +27,7 @@ def list_users(
 def create_user(*, body: wire.UserCreate) -> wire.User:
     """Make an account."""
     call = current()
+    access.verified(call.tx, call.caller)
     return show(users.create(call.tx, call.caller.organization_id, **body))
 
 
@@ -40,6 +41,8 @@ def update_user(*, user_id: int, body: wire.UserUpdate) -> wire.User:
     """Change an account."""
     call = current()
     user = access.managed_user(call.tx, call.caller, user_id)
+    if "email" in body:
+        access.verified(call.tx, call.caller)
     return show(users.change(call.tx, user, call.expect(user, body)))
 
 

@@ -3,6 +3,7 @@
 import signal
 import socket
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from tickets import logs
 from tickets.cli.environment import Command, expect_newest
 from tickets.cli.failures import Failure
 from tickets.db import Database
-from tickets.settings import Settings
+from tickets.settings import RESET_PAGE, Settings
 
 
 @click.command(cls=Command)
@@ -28,12 +29,12 @@ def serve(*, host: str, port: int) -> None:
     # uvicorn finishes what is in flight, then raises the signal again: that is an end like any other.
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: sys.exit(0))
-    app = _build(settings)
+    origin = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    app = _build(replace(settings, password_reset_url=settings.password_reset_url or RESET_PAGE.format(origin)))
 
     from tickets.http.server import serve as run  # noqa: PLC0415 - see _build
 
-    shown = f"[{host}]" if ":" in host else host
-    structlog.get_logger("tickets").info("serving", url=f"http://{shown}:{port}", console=f"http://{shown}:{port}/docs")
+    structlog.get_logger("tickets").info("serving", url=origin, console=f"{origin}/docs")
     run(app, settings, host=host, port=port)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
-from tickets.errors import Forbidden, InputError, NotFound, UserInactive
+from tickets.errors import EmailNotVerified, Forbidden, InputError, NotFound, UserInactive
 from tickets.models import ApiKey, Base, Comment, Contact, Organization, Team, Ticket, User
 
 
@@ -68,6 +68,18 @@ def organization(tx: Transaction, organization_id: int) -> Row:
     if found is None:
         raise missing("organization", organization_id)
     return found
+
+
+def verified(tx: Transaction, caller: Principal) -> None:
+    """Let only whose own address is verified name the addresses of others.
+
+    An address is taken in the whole service: whoever signed up a moment ago could try which are, or take them.
+
+    Raises:
+        EmailNotVerified: the caller's is not.
+    """
+    if user(tx, caller, caller.user_id).email_verified_at is None:
+        raise EmailNotVerified("Verify your own address first, with the code that POST /auth/email-otp sends you.")
 
 
 def user(tx: Transaction, caller: Principal, user_id: int) -> Row:

@@ -8,7 +8,7 @@ from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
-from tickets.errors import InputError, InsufficientScope, InvalidRequest
+from tickets.errors import AlreadyReplaced, InputError, InsufficientScope, InvalidRequest
 from tickets.models import ApiKey, User
 
 TOUCH_EVERY = clock.MINUTE
@@ -64,6 +64,7 @@ def create(
         expires_at=expires_at,
         last_used_at=None,
         revoked_at=None,
+        replaced_by_id=None,
     )
     return record, new.key
 
@@ -95,8 +96,11 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
         overlap: milliseconds the old key is still good, unless it expires before; 0 ends it at once.
 
     Raises:
+        AlreadyReplaced: the key has a successor, which is the one to replace.
         InsufficientScope: the caller's own key lacks one of the scopes.
     """
+    if api_key.replaced_by_id is not None:
+        raise AlreadyReplaced(f"This key was replaced by the key {api_key.replaced_by_id}; replace that one.")
     _may_give(caller, api_key.scopes)
     made = create(
         tx,
@@ -107,10 +111,12 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
         expires_at=api_key.expires_at,
     )
     end = clock.now() + overlap
+    changes = {"replaced_by_id": made[0].id}
     if overlap == 0:
-        revoke(tx, api_key)
+        changes["revoked_at"] = end
     elif api_key.expires_at is None or api_key.expires_at > end:
-        records.change(tx, ApiKey, api_key, {"expires_at": end})
+        changes["expires_at"] = end
+    records.change(tx, ApiKey, api_key, changes)
     return made
 
 

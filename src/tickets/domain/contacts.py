@@ -71,6 +71,13 @@ def of_caller(tx: Transaction, caller: Principal) -> Row:
     return records.change(tx, Contact, same_email, {"user_id": user.id})
 
 
+def claim(tx: Transaction, user: Row) -> None:
+    """Tie a contact that nobody has yet to the account with its address, which is verified."""
+    found = tx.first(_BY_EMAIL, organization_id=user.organization_id, email=user.email)
+    if found is not None and found.user_id is None and access.contact_of(tx, user.organization_id, user.id) is None:
+        records.change(tx, Contact, found, {"user_id": user.id})
+
+
 def follow(tx: Transaction, user: Row, email: str) -> None:
     """Give the contact of an account the account's new e-mail, unless another contact has it already."""
     own = access.contact_of(tx, user.organization_id, user.id)

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from tickets import clock
 from tickets.db import Row, Transaction
-from tickets.domain import jobs, mail, organizations, passwords, records, sessions, users
+from tickets.domain import jobs, mail, organizations, passwords, sessions, users
 from tickets.domain.one_time_secrets import LIFETIMES, OneTimeSecrets
 from tickets.errors import InputError, NotFound
-from tickets.models import User
 from tickets.settings import Settings
 
 SEND_SECRET = "send_secret"  # noqa: S105 - the name of a kind of job
@@ -103,7 +102,7 @@ def verify(tx: Transaction, one_time: OneTimeSecrets, *, email: str, code: str) 
     user = users.by_email(tx, email)
     if user is None or not user.is_active or not one_time.take_code(tx, user, code):
         return None
-    return records.change(tx, User, user, {"email_verified_at": user.email_verified_at or clock.now()})
+    return users.verify(tx, user)
 
 
 def reset(tx: Transaction, one_time: OneTimeSecrets, *, token: str, password_hash: str) -> bool:
@@ -118,5 +117,5 @@ def reset(tx: Transaction, one_time: OneTimeSecrets, *, token: str, password_has
         return False
     passwords.store(tx, user.id, password_hash)
     sessions.end_all(tx, user.id)
-    records.change(tx, User, user, {"email_verified_at": user.email_verified_at or clock.now()})
+    users.verify(tx, user)
     return True

@@ -48,7 +48,7 @@ def create(
         is_active: whether it can be used.
         vouched: whether who makes it knows whose address it is; who signs up has to verify it.
     """
-    return records.add(
+    user = records.add(
         tx,
         User,
         organization_id=organization_id,
@@ -58,6 +58,17 @@ def create(
         is_active=is_active,
         email_verified_at=clock.now() if vouched else None,
     )
+    if vouched:
+        contacts.claim(tx, user)
+    return user
+
+
+def verify(tx: Transaction, user: Row) -> Row:
+    """Note that whoever has the account reads the mail sent to its address."""
+    if user.email_verified_at is not None:
+        return user
+    contacts.claim(tx, user)
+    return records.change(tx, User, user, {"email_verified_at": clock.now()})
 
 
 def by_id(tx: Transaction, user_id: int) -> Row | None:

@@ -29,3 +29,4 @@ class ApiKey(Entity, Base):
     expires_at: Mapped[int | None] = mapped_column(Big)
     last_used_at: Mapped[int | None] = mapped_column(Big)
     revoked_at: Mapped[int | None] = mapped_column(Big)
+    replaced_by_id: Mapped[int | None] = mapped_column(Big)
