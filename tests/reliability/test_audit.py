@@ -21,6 +21,13 @@ from tickets.settings import Settings
 NOTED = "SELECT count(*) FROM audit_log WHERE operation = 'listTeams'"
 
 
+def note(made: Audit, number: int) -> None:
+    exchange = Exchange(f"r{number}", "127.0.0.1")
+    scope = {"method": "GET", "path": "/api/v1/x", "query_string": b"", "headers": []}
+    attach(scope, exchange)
+    made.note(scope, exchange, 200)
+
+
 @pytest.mark.parametrize("what", HOLDS)
 def test_reads_are_not_affected_by_a_lock_and_have_their_rows_afterwards(start, what: str):
     service, tenant = start(audit_flush_seconds=0.01)
@@ -64,10 +71,7 @@ def test_of_more_rows_than_can_wait_the_oldest_are_lost_and_counted(tmp_path: Pa
         writer = Writer(database)
         made = Audit(settings, writer)
         for number in range(audit.MAX_WAITING + extra):
-            exchange = Exchange(f"r{number}", "127.0.0.1")
-            scope = {"method": "GET", "path": "/api/v1/x", "query_string": b"", "headers": []}
-            attach(scope, exchange)
-            made.note(scope, exchange, 200)
+            note(made, number)
         made.start()
         await made.close()
         await writer.close()
@@ -79,3 +83,30 @@ def test_of_more_rows_than_can_wait_the_oldest_are_lost_and_counted(tmp_path: Pa
     assert (made.lost, made.failures) == (extra, 0)
     found = [name for (name,) in rows(database.path, "SELECT request_id FROM audit_log ORDER BY id")]
     assert found == [f"r{number}" for number in range(extra, audit.MAX_WAITING + extra)]
+
+
+def test_a_flush_takes_what_waited_and_not_what_comes_meanwhile(tmp_path: Path):
+    settings = Settings(var_dir=tmp_path, audit_flush_seconds=3_600)
+    waited = audit.BITE + 1
+
+    async def flush_under_load(database: Database) -> list[int]:
+        writer = Writer(database)
+        made = Audit(settings, writer)
+        for number in range(waited):
+            note(made, number)
+        flushing = asyncio.create_task(made._flush())
+        await asyncio.sleep(0)  # it has begun
+        more = 0
+        while not flushing.done() and more < audit.MAX_WAITING:
+            note(made, waited + more)
+            more += 1
+            await asyncio.sleep(0)
+        assert await flushing
+        stored = [count for (count,) in rows(database.path, "SELECT count(*) FROM audit_log")]
+        await made.close()
+        await writer.close()
+        return stored
+
+    with Database(settings) as database:
+        migrations.upgrade(database)
+        assert asyncio.run(flush_under_load(database)) == [waited]
