@@ -29,9 +29,12 @@ from tickets.contract.document import Document
 from tickets.contract.resolver import TagResolver
 from tickets.db import Database
 from tickets.domain import api_keys
+from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import Problem
 from tickets.http.context import Call, Services
 from tickets.http.pagination import Cursors
+from tickets.http.rate_limit import FailedLogins
+from tickets.security import AccessTokens
 from tickets.settings import shipped
 
 SETTINGS = settings(Path(os.environ["BENCH_DATABASE"]))
@@ -41,6 +44,9 @@ SERVICES = Services(
     settings=SETTINGS,
     document=DOCUMENT,
     cursors=Cursors(SETTINGS.signing_keys()),
+    tokens=AccessTokens(SETTINGS.signing_keys(), SETTINGS.access_token_seconds),
+    one_time=OneTimeSecrets(SETTINGS.signing_keys()),
+    failed_logins=FailedLogins(SETTINGS),
     started_at=clock.now(),
 )
 LIMITER = FixedWindowRateLimiter(MemoryStorage())
