@@ -140,8 +140,11 @@ class Audit:
 
     async def _flush(self) -> bool:
         """Write what waits now, piece by piece; tells whether the database took it."""
-        while self._waiting:
-            piece = list(islice(self._waiting, BITE))
+        # Not what comes meanwhile: that would be many small commits, each dearer than all of its rows.
+        due = len(self._waiting)
+        while due > 0 and self._waiting:
+            piece = list(islice(self._waiting, min(due, BITE)))
+            due -= len(piece)
             try:
                 await self._writer.run(partial(_store_all, rows=piece))
             except Exception as error:  # noqa: BLE001 - whatever it is, the rows wait for the next time
