@@ -19,9 +19,10 @@ from tickets.models import Base
 
 
 def rows_stored(database: Database) -> dict[str, int]:
-    """Count the rows of every table."""
+    """Count the rows of every table but the audit log, which tells of every request."""
+    tables = Base.metadata.tables.keys() - {"audit_log"}
     with database.read() as tx:
-        return {name: tx.first(Statement(text(f"SELECT count(*) FROM {name}")))[0] for name in Base.metadata.tables}
+        return {name: tx.first(Statement(text(f"SELECT count(*) FROM {name}")))[0] for name in tables}
 
 
 @pytest.fixture

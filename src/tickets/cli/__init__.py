@@ -27,7 +27,7 @@ _COMMANDS = {
     "demo": ("demo", "Fill an empty database with the contract's examples and show a key."),
     "serve": ("server", "Serve the API until SIGTERM or Ctrl-C."),
     "worker": ("jobs", "Run jobs until SIGTERM or Ctrl-C, beside those that the service runs itself."),
-    "purge-audit": ("audit", "Delete entries of the audit log that are older than you want to keep."),
+    "purge-audit": ("audit", "Delete old entries of the audit log."),
     "jobs": ("jobs", "List jobs, and run dead letters again."),
 }
 

@@ -30,7 +30,7 @@ class _Age(click.ParamType[int]):
 @click.option("--older-than", required=True, type=_Age(), help="Age from which entries go, like 90d, 12h or 30m.")
 @json_option
 def purge_audit(*, older_than: int, as_json: bool) -> None:
-    """Delete entries of the audit log that are older than you want to keep.
+    """Delete old entries of the audit log.
 
     It can run beside the service: requests that write go between two of its transactions.
     """
