@@ -90,7 +90,7 @@ def create_app(settings: Settings) -> App:
         limiter=RateLimiter(settings),
         audit=Audit(settings, writer),
         idempotency=Idempotency(secrets),
-        pool=Pool(),
+        pool=Pool("hash"),
     )
     authenticator = Authenticator(runtime.reader, runtime.writer, services.tokens)
     refusals = Refusals(runtime.limiter, authenticator)

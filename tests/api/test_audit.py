@@ -214,7 +214,10 @@ class TestARowForEachRequest:
         user = tenant.with_password("agent")
         answer = anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD})
         assert answer.status_code == 200
-        assert row(answer)["body"] == f'{{"email":"{user.email}","password":"[redacted]"}}'
+        entry = row(answer)
+        assert entry["body"] == f'{{"email":"{user.email}","password":"[redacted]"}}'
+        assert (entry["organization_id"], entry["user_id"]) == (user.organization_id, user.id)
+        assert entry["session_id"] is not None
 
 
 class TestTheRowOfAWrite:

@@ -31,6 +31,22 @@ class TestRequestId:
 
 
 class TestProblems:
+    @pytest.mark.parametrize("is_chunked", [False, True])
+    @pytest.mark.parametrize(("method", "path"), [("GET", "/tickets"), ("POST", "/auth/logout"), ("GET", "/health")])
+    def test_a_body_that_nobody_would_read_is_refused(self, admin, method, path, is_chunked):
+        body = iter([b"{}"]) if is_chunked else b"{}"
+        refused = problem(admin.request(method, path, content=body), 400, "invalid_request")
+        assert refused["detail"] == "This operation takes no body; send none."
+
+    def test_an_empty_body_is_no_body(self, admin):
+        assert admin.request("GET", "/tickets", headers={"content-length": "0"}).status_code == 200
+
+    def test_an_empty_text_is_one_fault_though_it_breaks_two_rules(self, admin):
+        refused = problem(admin.post("/tickets", json={"subject": "", "description": "x"}), 400, "invalid_request", "/subject")
+        assert [(fault["pointer"], fault["detail"]) for fault in refused["errors"]] == [
+            ("/subject", "must not be empty")
+        ]
+
     @pytest.mark.parametrize(
         ("method", "path", "status", "code"),
         [

@@ -91,6 +91,9 @@ def test_the_link_of_a_mail_leads_to_a_page_that_sets_the_password(page, service
     page.get_by_role("button").click()
     expect(page.get_by_role("status")).to_contain_text("is set")
     assert "token" not in page.url
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text("Open the link in the mail once more")
+    expect(page.get_by_role("button")).to_be_hidden()
     with Client(service.origin) as client:
         body = {"email": user.email, "password": "chosen on the page"}
         assert client.post("/auth/login", json=body).status_code == 200

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tickets.contract.bodies import MAX_DEPTH, check_content_type, parse_json
+from tickets.contract.bodies import MAX_DEPTH, check_media, parse_json
 from tickets.errors import InvalidRequest, UnsupportedMediaType
 
 
@@ -18,7 +18,7 @@ class TestContentType:
         ],
     )
     def test_json_in_utf_8_is_accepted(self, value):
-        check_content_type([value.encode()])
+        check_media([(b"content-type", value.encode())])
 
     @pytest.mark.parametrize(
         "values",
@@ -36,7 +36,14 @@ class TestContentType:
     )
     def test_anything_else_is_a_415(self, values):
         with pytest.raises(UnsupportedMediaType):
-            check_content_type([value.encode() for value in values])
+            check_media([(b"content-type", value.encode()) for value in values])
+
+    def test_a_compressed_body_is_a_415_that_says_so(self):
+        with pytest.raises(UnsupportedMediaType, match="content-encoding"):
+            check_media([(b"content-type", b"application/json"), (b"content-encoding", b"gzip")])
+
+    def test_the_encoding_that_changes_nothing_is_accepted(self):
+        check_media([(b"content-encoding", b"Identity"), (b"content-type", b"application/json")])
 
 
 class TestParseJson:
@@ -77,7 +84,7 @@ class TestParseJson:
             (b'{"\\ud800": 1, "\\ud800": 2}', "names '?' twice"),
             ('"ä"'.encode("latin-1"), "is not UTF-8"),
             ('"ä"'.encode("utf-16"), "is not UTF-8"),
-            (b"\xef\xbb\xbf{}", "is not JSON"),
+            (b"\xef\xbb\xbf{}", "byte order mark"),
             (rb'"\ud800"', "half of a surrogate pair"),
             (rb'["x", {"\udfff": 1}]', "half of a surrogate pair"),
             (rb'{"a": "x\u0000y"}', "NUL"),

@@ -87,11 +87,12 @@ class TestParameters:
             parse_query(query)
 
     def test_each_unknown_name_is_told(self):
+        known = "active, email, limit, share, status, team"
         with pytest.raises(InvalidRequest) as caught:
             self._read("a=1&b=2")
         assert caught.value.errors == [
-            InputError("/a", "is no parameter of this operation", "query"),
-            InputError("/b", "is no parameter of this operation", "query"),
+            InputError("/a", f"is no parameter of this operation; it takes {known}", "query"),
+            InputError("/b", f"is no parameter of this operation; it takes {known}", "query"),
         ]
 
     def test_there_is_an_end_to_the_faults(self):

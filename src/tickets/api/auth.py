@@ -108,6 +108,7 @@ def _mail(email: str, purpose: str) -> wire.MailAccepted:
 
 
 def _tokens(call: Stages, opened: Opened) -> wire.Tokens:
+    call.signed_in(user_id=opened.user_id, organization_id=opened.organization_id, session_id=opened.id)
     tokens = call.services.tokens
     return {
         "access_token": tokens.write(opened.id, opened.user_id),

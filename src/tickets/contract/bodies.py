@@ -8,18 +8,23 @@ from typing import Any
 
 from tickets.contract.faults import one_fault
 from tickets.errors import UnsupportedMediaType
+from tickets.http.exchange import Headers
 
 MAX_DEPTH = 64
 MAX_DIGITS = 400
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON = re.compile(rb'application/json(?:[ \t]*;[ \t]*charset="?utf-8"?)?', re.IGNORECASE)
 
 
-def check_content_type(values: list[bytes]) -> None:
-    """Accept ``application/json`` in UTF-8, in any letter case, once.
+def check_media(headers: Headers) -> None:
+    """Accept ``application/json`` in UTF-8, in any letter case, once, and as it is.
 
     Raises:
         UnsupportedMediaType: anything else.
     """
+    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers):
+        raise UnsupportedMediaType("Send the body without a content-encoding; compressed bodies are not read.")
+    values = [value for name, value in headers if name == b"content-type"]
     if len(values) != 1 or _JSON.fullmatch(values[0].strip()) is None:
         raise UnsupportedMediaType("Send the body as JSON with one header `content-type: application/json`.")
 
@@ -33,6 +38,8 @@ def parse_json(body: bytes) -> Any:
     Raises:
         InvalidRequest: with the reason.
     """
+    if body.startswith(_BYTE_ORDER_MARK):
+        raise one_fault("body", "", "starts with a byte order mark; send the JSON without it")
     try:
         text = body.decode()
     except UnicodeDecodeError:

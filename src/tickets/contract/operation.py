@@ -17,7 +17,7 @@ import msgspec
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
 from connexion.operations import AbstractOperation
 
-from tickets.contract.bodies import check_content_type, parse_json
+from tickets.contract.bodies import check_media, parse_json
 from tickets.contract.document import Document
 from tickets.contract.parameters import Parameters, parse_query
 from tickets.contract.policy import Policy
@@ -81,6 +81,7 @@ class Plan:
         self._headers = Parameters(headers, "header")
         self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
         self._body = Checker(operation.body_schema(), "body") if operation.request_body else None
+        self._needs_body = self._body is not None and operation.request_body.get("required", False)
         self._status = next(int(status) for status in spec["responses"] if status.startswith("2"))
         success = document.resolve(_raw(document, operation)["responses"][str(self._status)])
         shown = success.get("headers", {})
@@ -106,6 +107,8 @@ class Plan:
         arguments = self._arguments(scope)
         if self._body is not None:
             arguments["body"] = await self._read_body(scope, receive, exchange)
+        elif exchange.sends_body:
+            raise InvalidRequest("This operation takes no body; send none.")
         runtime = self._runtime
         if self._in_stages:
             return await self._stage_by_stage(scope, arguments, exchange)
@@ -117,10 +120,7 @@ class Plan:
                 return self._finish(self.handler(**arguments), scope)
 
         if not self._writes:
-            try:
-                response = perform(runtime.reader, caller)
-            finally:
-                runtime.reader.end()
+            response = await self._read(caller, perform)
             return _not_modified(response, headers.get("If-None-Match"))
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
@@ -134,12 +134,22 @@ class Plan:
         with runtime.flask_app.app_context():
             flask.g.call = Stages(
                 services=runtime.services,
-                client=exchange.client,
+                exchange=exchange,
                 reader=runtime.reader,
                 run=runtime.writer.run,
                 pool=runtime.pool,
             )
             return self._finish(await self.handler(**arguments), scope)
+
+    async def _read(self, caller: Principal | None, work: Callable[..., Response]) -> Response:
+        reader = self._runtime.reader
+        if self.long:
+            found: Response = await reader.apart(lambda transaction: work(transaction, caller))
+            return found
+        try:
+            return work(reader, caller)
+        finally:
+            reader.end()
 
     async def _write(self, scope: Scope, caller: Principal | None, work: _Work, exchange: Exchange) -> Response:
         """Run a write for who its caller is when its turn comes: what went before it may have taken a right away.
@@ -232,8 +242,10 @@ class Plan:
             more = message.get("more_body", False)
         body = b"".join(chunks)
         if not body:
-            raise InvalidRequest("This operation needs a body; send JSON.")
-        check_content_type([value for name, value in scope["headers"] if name == b"content-type"])
+            if self._needs_body:
+                raise InvalidRequest("This operation needs a body; send JSON.")
+            return {}
+        check_media(scope["headers"])
         exchange.body = value = parse_json(body)
         self._body.check(value)  # type: ignore[union-attr]  # only called where there is one
         return value
@@ -326,5 +338,5 @@ class OperationMiddleware(RoutedMiddleware[_PlanAPI]):  # type: ignore[misc]  # 
         if scope["type"] == "http" and scope["extensions"]["connexion_routing"].get("operation_id") is None:
             path = scope["path"]
             if path == self._document.base_path or path.startswith(self._document.base_path + "/"):
-                raise NotFound("There is nothing at this address; /docs shows all there are.")
+                raise NotFound("There is nothing at this address (an id is a whole number); /docs shows all addresses.")
         await super().__call__(scope, receive, send)

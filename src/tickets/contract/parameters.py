@@ -35,6 +35,8 @@ class Parameters:
             },
             where,
         )
+        takes = f"; it takes {', '.join(sorted(self._readers))}" if self._readers else ", which takes none"
+        self._unknown = f"is no parameter of this operation{takes}"
         self._required = any(p.get("required") for p in parameters)
 
     def read(self, given: list[tuple[str, str]]) -> dict[str, Any]:
@@ -48,7 +50,7 @@ class Parameters:
         for name, text in given:
             reader = self._readers.get(name)
             if reader is None:
-                faults.append(InputError(f"/{escaped(name)}", "is no parameter of this operation", self._where))
+                faults.append(InputError(f"/{escaped(name)}", self._unknown, self._where))
             elif name in self._lists:
                 values.setdefault(name, []).append(reader(text))
             elif name in values:

@@ -12,6 +12,13 @@ from tickets.contract.faults import MAX_ERRORS, faults_of, invalid
 MAX_PARTS = 250
 MAX_CHARACTERS = 65_536
 
+_CAUSES = {
+    "maxProperties": ["additionalProperties"],  # a field that is not known is also one too many
+    "pattern": ["minLength"],  # an empty text also lacks what it should look like
+    "format": ["minLength"],
+}
+"""What is no second fault of a value that has the first."""
+
 
 def json_schema(schema: Any) -> Any:
     """Translate an OpenAPI 3.0 schema into JSON Schema 2020-12 (nullable, exclusive bounds)."""
@@ -74,11 +81,10 @@ class Checker:
         if self._validator.is_valid(value):
             return
         errors = list(self._errors(value))
-        # An object with a field that is not known has one too many: that is no second fault.
-        strange = [error.instance_path for error in errors if error.kind.name == "additionalProperties"]
+        found = [(error.kind.name, error.instance_path) for error in errors]
         faults = []
         for error in errors:
-            if error.kind.name != "maxProperties" or error.instance_path not in strange:
+            if not any((cause, error.instance_path) in found for cause in _CAUSES.get(error.kind.name, ())):
                 faults.extend(faults_of(error, self._schema, self._where))
         raise invalid(list(dict.fromkeys(faults))[:MAX_ERRORS])
 

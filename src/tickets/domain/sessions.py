@@ -44,6 +44,7 @@ class Opened(NamedTuple):
 
     id: int
     user_id: int
+    organization_id: int
     refresh_token: str
 
 
@@ -75,7 +76,7 @@ def start(tx: Transaction, user_id: int, password_hash: str, *, lifetime: int) -
         expires_at=moment + lifetime,
         ended_at=None,
     )
-    return Opened(session_id, user.id, _give(tx, session_id))
+    return Opened(session_id, user.id, user.organization_id, _give(tx, session_id))
 
 
 def prolong(tx: Transaction, refresh_token: str) -> Opened | None:
@@ -97,7 +98,7 @@ def prolong(tx: Transaction, refresh_token: str) -> Opened | None:
         end(tx, session.id)
         return None
     tx.run(_USE, of=digest, now=clock.now())
-    return Opened(session.id, session.user_id, _give(tx, session.id))
+    return Opened(session.id, session.user_id, session.organization_id, _give(tx, session.id))
 
 
 def find(tx: Transaction, session_id: int) -> Row | None:

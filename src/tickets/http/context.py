@@ -13,6 +13,7 @@ from tickets.domain.access import Principal
 from tickets.domain.listing import Listing
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import InputError, PreconditionFailed, VersionConflict
+from tickets.http.exchange import Exchange
 from tickets.http.pagination import Cursors, binding
 from tickets.http.pool import Pool
 from tickets.http.rate_limit import FailedLogins
@@ -164,17 +165,28 @@ class Stages:
 
     Attributes:
         services: what lives as long as the application.
-        client: the address that asks.
+        exchange: what is known of the request.
         reader: see `read`.
         run: see `write`.
         pool: see `compute`.
     """
 
     services: Services
-    client: str
+    exchange: Exchange
     reader: Reader
     run: Callable[[Callable[[Transaction], Any]], Awaitable[Any]]
     pool: Pool
+
+    @property
+    def client(self) -> str:
+        """The address that asks."""
+        return self.exchange.client
+
+    def signed_in(self, *, user_id: int, organization_id: int, session_id: int) -> None:
+        """Note, for the log and the audit log, who it was that asked."""
+        self.exchange.user_id = user_id
+        self.exchange.organization_id = organization_id
+        self.exchange.session_id = session_id
 
     def read(self, work: Callable[[Transaction], Any]) -> Any:
         """Run short reads on one snapshot."""

@@ -103,7 +103,7 @@ class Guard:
         sender = _Sender(send, exchange, [*self._cors.headers(scope), *(API_HEADERS if is_api else SECURITY_HEADERS)])
         try:
             if not await self._answer_preflight(scope, sender):
-                self._check(scope)
+                self._check(scope, exchange)
                 scope["path"] = self._aliases.get(path, path)
                 await self._app(scope, _Body(receive, self._max_body, self._timeout), sender)
         except Problem as problem:
@@ -146,7 +146,7 @@ class Guard:
             await response.send(sender)
         return response is not None
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, exchange: Exchange) -> None:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         if len(raw) + len(scope["query_string"]) > MAX_TARGET:
             raise UriTooLong(f"The address is longer than {MAX_TARGET} bytes; send less in the query.")
@@ -161,6 +161,9 @@ class Guard:
                     raise InvalidRequest("The header content-length is not a number.")
                 if len(value) > 18 or int(value) > self._max_body:  # noqa: PLR2004 - more digits than any size has
                     raise too_large(self._max_body)
+                exchange.sends_body = int(value) > 0
+            elif name == b"transfer-encoding":
+                exchange.sends_body = True
 
     @staticmethod
     def _check_escapes(scope: Scope, raw: bytes) -> None:

@@ -17,6 +17,7 @@ import structlog
 
 from tickets.db import Connection, Database, Locked, Transaction
 from tickets.errors import ServiceUnavailable
+from tickets.http.pool import Pool
 
 log = structlog.get_logger("tickets")
 
@@ -27,9 +28,11 @@ Work = Callable[[Transaction], Any]
 
 
 class Reader:
-    """Reads on the event loop, on one connection, one request at a time."""
+    """Reads on the event loop, on one connection, one request at a time; long reads in threads."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pool = Pool("read")
         self._connection = Connection(database)
         self._open = False
 
@@ -57,8 +60,22 @@ class Reader:
             self._open = False
             self._connection.rollback()
 
+    async def apart(self, work: Work) -> Any:
+        """Run a read that would keep the event loop too long, on a snapshot of its own.
+
+        Raises:
+            ServiceUnavailable: the database cannot be read, or too many such reads wait already.
+        """
+
+        def whole() -> Any:
+            with self._database.read() as transaction:
+                return work(transaction)
+
+        return await self._pool.run(whole)
+
     def close(self) -> None:
-        """Close the connection."""
+        """Finish what runs, then close."""
+        self._pool.close()
         self._connection.close()
 
 

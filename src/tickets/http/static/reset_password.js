@@ -3,6 +3,10 @@ const form = document.getElementById("reset");
 const outcome = document.getElementById("outcome");
 const token = new URLSearchParams(location.hash.slice(1)).get("token") || "";
 history.replaceState(null, "", location.pathname);
+if (!token) {
+  form.hidden = true;
+  outcome.textContent = "Open the link in the mail once more: this page has lost what was in it.";
+}
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
