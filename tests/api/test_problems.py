@@ -42,7 +42,8 @@ class TestProblems:
         assert admin.request("GET", "/tickets", headers={"content-length": "0"}).status_code == 200
 
     def test_an_empty_text_is_one_fault_though_it_breaks_two_rules(self, admin):
-        refused = problem(admin.post("/tickets", json={"subject": "", "description": "x"}), 400, "invalid_request", "/subject")
+        answer = admin.post("/tickets", json={"subject": "", "description": "x"})
+        refused = problem(answer, 400, "invalid_request", "/subject")
         assert [(fault["pointer"], fault["detail"]) for fault in refused["errors"]] == [
             ("/subject", "must not be empty")
         ]
