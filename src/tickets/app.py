@@ -14,7 +14,7 @@ from connexion.middleware.exceptions import ExceptionMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
 from starlette.exceptions import HTTPException
 
-from tickets import __version__, clock
+from tickets import __version__, clock, migrations
 from tickets.contract.authentication import BareSecurityMiddleware
 from tickets.contract.document import Document
 from tickets.contract.operation import OperationMiddleware, Runtime
@@ -41,7 +41,7 @@ from tickets.http.guard import Guard
 from tickets.http.idempotency import Idempotency
 from tickets.http.pagination import Cursors
 from tickets.http.pool import Pool
-from tickets.http.rate_limit import FailedLogins, RateLimiter
+from tickets.http.rate_limit import FailedLogins, RateLimiter, counting_alone
 from tickets.http.refusals import Refusals
 from tickets.http.transaction import Reader, Writer
 from tickets.jobs.worker import Worker
@@ -80,6 +80,7 @@ def create_app(settings: Settings) -> App:
         tokens=AccessTokens(secrets, settings.access_token_seconds),
         one_time=OneTimeSecrets(secrets),
         failed_logins=FailedLogins(settings),
+        revision=migrations.head(),
         started_at=clock.now(),
     )
     writer = Writer(database, {jobs.TOPIC: worker.wake})
@@ -91,6 +92,7 @@ def create_app(settings: Settings) -> App:
         audit=Audit(settings, writer),
         idempotency=Idempotency(secrets),
         pool=Pool("hash"),
+        bodies=Pool("body"),
     )
     authenticator = Authenticator(runtime.reader, runtime.writer, services.tokens)
     refusals = Refusals(runtime.limiter, authenticator)
@@ -135,8 +137,10 @@ def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan
         if runtime.services.settings.worker_threads:
             worker.start()
         runtime.audit.start()
-        yield
+        with counting_alone(database.path):
+            yield
         runtime.pool.close()
+        runtime.bodies.close()
         await runtime.audit.close()
         await runtime.writer.close()
         worker.stop(WORKER_PATIENCE)

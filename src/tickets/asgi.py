@@ -6,6 +6,8 @@ It logs as ``tickets serve`` does, with the settings of the same variables. What
 - Its server bounds the size of headers, the time they may take and the number of connections, answers what is
   no HTTP with a problem, and lets a client that still sends read why it was refused (``http/server.py``); here,
   that is for the server or a proxy in front of it to do. The bounds of bodies hold in both.
+
+Run one process: rate limits are counted in memory, and several processes would each allow the whole of them.
 """
 
 from tickets import logs

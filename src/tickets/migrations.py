@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, column, select, table
 from sqlalchemy.exc import IntegrityError
 
-from tickets.db import Database, Statement
+from tickets.db import Database, Statement, Transaction
 from tickets.settings import shipped
 
 _name: Any = column("name")
@@ -47,9 +47,12 @@ def current(database: Database) -> str | None:
         return None
     # Through `read`: a connection of SQLAlchemy's begins as a writer, and would wait for the others.
     with database.read() as tx:
-        if tx.first(_TABLE) is None:
-            return None
-        found = tx.first(_REVISION)
+        return revision(tx)
+
+
+def revision(tx: Transaction) -> str | None:
+    """Return the revision of the database of a transaction; None when it is empty."""
+    found = None if tx.first(_TABLE) is None else tx.first(_REVISION)
     return None if found is None else str(found.version_num)
 
 

@@ -62,6 +62,17 @@ class TestRegister:
         assert login(anonymous, owner.email).status_code == 200
         problem(login(anonymous, owner.email, OTHER), 401, "invalid_credentials")
 
+    def test_namesakes_are_numbered_and_beyond_nine_told_apart_at_random(self, anonymous, address, service):
+        name = address.partition("@")[0]
+        for number in range(12):
+            body = founder(f"{number}-{address}", organization_name=name)
+            assert anonymous.post("/auth/register", json=body).status_code == 201
+        with service.database.engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT slug FROM organizations WHERE name = ? ORDER BY id", (name,))
+            slugs = [slug for (slug,) in rows]
+        assert slugs[:9] == [name, *(f"{name}-{number}" for number in range(2, 10))]
+        assert len(set(slugs)) == 12
+
     @pytest.mark.parametrize("names", [{}, {"organization_name": "A", "organization_slug": "a"}])
     def test_it_is_either_one_to_found_or_one_to_join(self, anonymous, address, names):
         body = {"email": address, "password": PASSWORD, "name": "Joe", **names}

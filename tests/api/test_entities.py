@@ -64,6 +64,9 @@ class TestReading:
 
     def test_what_is_unchanged_is_a_304_without_body(self, tenant, kind):
         client, path, body = kind.one(tenant)
+        if kind.path == "/api-keys":  # `last_used_at` moves without a new version: never a 304
+            assert client.get(f"{path}/{body['id']}", headers={"if-none-match": '"1"'}).status_code == 200
+            return
         for tag in ('"1"', 'W/"1"', '"7", "1"', "*"):
             response = client.get(f"{path}/{body['id']}", headers={"if-none-match": tag})
             assert response.status_code == 304, tag

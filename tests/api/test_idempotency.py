@@ -7,7 +7,7 @@ import pytest
 import time_machine
 
 from api.checks import NOBODY, ids, made, problem
-from factories import Client
+from factories import PASSWORD, Client
 
 BODY = {"subject": "Printer", "description": "It is on fire."}
 KEY = {"idempotency-key": "one"}
@@ -39,6 +39,11 @@ class TestReplay:
             assert again.headers[name] == first.headers[name]
         assert again.headers["x-request-id"] != first.headers["x-request-id"]
         assert ids(admin.get(path)) == before
+
+    def test_an_answer_without_a_body_is_remembered_like_any_other(self, tenant):
+        client = tenant.signed_in("agent")
+        assert client.post("/auth/logout", headers=KEY).status_code == 204
+        problem(client.get("/auth/me"), 401, "unauthorized")
 
     def test_it_comes_again_even_when_the_record_is_gone(self, admin):
         first = admin.post("/tickets", json=BODY, headers=KEY)
@@ -124,10 +129,25 @@ class TestScope:
         assert len({one["id"], another["id"], theirs["id"]}) == 3
         assert (one["organization_id"], theirs["organization_id"]) == (tenant.id, other.id)
 
-    def test_another_key_of_the_same_user_is_the_same_caller(self, tenant, admin):
+    def test_another_key_of_the_same_user_is_another_caller(self, tenant, admin):
         first = made(admin.post("/tickets", json=BODY, headers=KEY))
         with Client(tenant.origin, tenant.key(tenant.users["admin"])) as client:
-            assert client.post("/tickets", json=BODY, headers=KEY).json() == first
+            assert made(client.post("/tickets", json=BODY, headers=KEY))["id"] != first["id"]
+
+    def test_a_narrow_key_is_not_given_what_a_wide_one_of_the_same_user_was(self, tenant, admin):
+        wanted = {"name": "ops", "scopes": ["*"]}
+        made(admin.post("/api-keys", json=wanted, headers=KEY))
+        with Client(tenant.origin, tenant.key(tenant.users["admin"], scopes=["api_keys:write"])) as narrow:
+            for _ in range(2):
+                problem(narrow.post("/api-keys", json=wanted, headers=KEY), 403, "insufficient_scope", "/scopes")
+
+    def test_the_sessions_of_a_user_are_one_caller(self, tenant):
+        one = tenant.signed_in("agent")
+        first = made(one.post("/tickets", json=BODY, headers=KEY))
+        email = one.get("/auth/me").json()["email"]
+        tokens = one.post("/auth/login", json={"email": email, "password": PASSWORD}).json()
+        one.headers["authorization"] = f"Bearer {tokens['access_token']}"
+        assert one.post("/tickets", json=BODY, headers=KEY).json() == first
 
     def test_another_path_may_use_the_same_key(self, tenant, admin):
         tickets = [tenant.ticket()["id"] for _ in range(2)]

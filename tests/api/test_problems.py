@@ -6,7 +6,7 @@ import pytest
 from connexion.exceptions import ProblemException
 from starlette.exceptions import HTTPException
 
-from api.checks import NOBODY, problem
+from api.checks import NOBODY, made, problem
 from tickets.app import _problem_of
 
 SANE = ["a", "A-b_c.9", "x" * 128, "0123456789abcdef"]
@@ -111,6 +111,18 @@ class TestProblems:
 
     def test_a_body_larger_than_a_megabyte_is_a_413(self, admin):
         problem(admin.post("/tickets", content=b"x" * 1_048_577), 413, "payload_too_large")
+
+    @pytest.mark.parametrize("is_chunked", [False, True])
+    def test_who_has_not_signed_in_may_send_little(self, anonymous, is_chunked):
+        body = b" " * 16_385
+        refused = anonymous.post("/auth/login", content=iter([body]) if is_chunked else body)
+        assert "16384 bytes" in problem(refused, 413, "payload_too_large")["detail"]
+
+    def test_a_large_body_is_read_as_a_small_one_is(self, admin):
+        body = {"subject": "S", "description": "\N{EURO SIGN}" * 50_000}
+        assert made(admin.post("/tickets", json=body))["description"] == body["description"]
+        body["description"] += "x"
+        problem(admin.post("/tickets", json=body), 400, "invalid_request", "/description")
 
     def test_a_chunked_body_larger_than_a_megabyte_is_a_413(self, admin):
         chunks = (b"x" * 65_536 for _ in range(17))

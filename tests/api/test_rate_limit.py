@@ -6,12 +6,16 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import time_machine
+from structlog.testing import capture_logs
 
 from api.checks import NOBODY, problem
 from factories import Client, Tenant
 from service import ThreadService
 from tickets.domain import passwords, sessions
+from tickets.errors import RateLimited
+from tickets.http.rate_limit import FailedLogins, counting_alone
 from tickets.security import AccessTokens
+from tickets.settings import Settings
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
 FAMILIES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
@@ -210,3 +214,43 @@ class TestAddresses:
         assert [answer.status_code for answer in answers] == [404, 200, 429]
         assert told(answers[0])[3] == '"api-key";q=2;w=3600'
         tenant.close()
+
+
+class TestFailedLogins:
+    def test_an_attempt_is_taken_back_in_the_minute_it_was_counted_in(self):
+        failed = FailedLogins(Settings(rate_limit_login="2/minute"))
+        with time_machine.travel(datetime(2031, 1, 1, 12, 0, 59, tzinfo=UTC), tick=False):
+            begun = [failed.begin("192.0.2.1", "a@example.com") for _ in range(2)]
+        with time_machine.travel(datetime(2031, 1, 1, 12, 1, 1, tzinfo=UTC), tick=False):
+            for one in begun:
+                failed.succeed(one)
+            for _ in range(2):
+                failed.begin("192.0.2.1", "a@example.com")
+            with pytest.raises(RateLimited):
+                failed.begin("192.0.2.1", "a@example.com")
+
+    def test_who_succeeds_after_all_is_forgotten_takes_nothing_back(self):
+        failed = FailedLogins(Settings(rate_limit_login="2/minute"))
+        begun = failed.begin("192.0.2.1", "a@example.com")
+        failed._windows._counts.clear()
+        failed.succeed(begun)
+        assert failed._windows._counts == {}
+
+
+class TestCountingAlone:
+    def test_a_second_process_on_the_database_is_told_of(self, tmp_path):
+        with counting_alone(tmp_path / "tickets.db"), capture_logs() as said:
+            with counting_alone(tmp_path / "tickets.db"):
+                pass
+            assert ["another process serves" in line["event"] for line in said] == [True]
+
+    def test_one_after_another_is_alone(self, tmp_path):
+        with capture_logs() as said:
+            for _ in range(2):
+                with counting_alone(tmp_path / "tickets.db"):
+                    pass
+        assert said == []
+
+    def test_where_no_lock_can_be_made_it_serves_all_the_same(self, tmp_path):
+        with capture_logs() as said, counting_alone(tmp_path / "nowhere" / "tickets.db"):
+            assert ["nobody can tell" in line["event"] for line in said] == [True]

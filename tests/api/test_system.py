@@ -6,6 +6,7 @@ import pytest
 
 from api.checks import problem
 from factories import Client
+from service import ThreadService
 from tickets import __version__
 from tickets.settings import shipped
 
@@ -49,6 +50,25 @@ class TestGetReadiness:
         assert response.status_code == 200
         assert response.json() == {"status": "ready", "checks": {"database": "ok"}}
         assert not [name for name in response.headers if "ratelimit" in name]
+
+
+class TestReadinessOfADatabase:
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            "UPDATE alembic_version SET version_num = '0003'",
+            "DELETE FROM alembic_version",
+            "DROP TABLE alembic_version",
+        ],
+    )
+    def test_one_of_another_version_is_not_ready(self, tmp_path, spoil):
+        service = ThreadService(tmp_path)
+        with service.database.engine.begin() as connection:
+            connection.exec_driver_sql(spoil)
+        with Client(service.origin) as client:
+            body = problem(client.get("/health/ready"), 503, "service_unavailable")
+            assert "flask tickets migrate" in body["detail"]
+        service.stop()
 
 
 @each_place

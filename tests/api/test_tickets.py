@@ -313,6 +313,13 @@ class TestUpdateTicket:
         at = [f"2031-01-01T00:0{minutes}:00.000Z" for minutes in range(6)]
         assert seen == {1: (at[1], None), 2: (at[1], at[2]), 3: (None, None), 4: (at[4], at[4]), 5: (None, None)}
 
+    def test_an_agent_takes_a_ticket_and_gives_it_back_but_takes_it_from_nobody_for_nobody(self, tenant, agent):
+        me, colleague = tenant.users["agent"].id, tenant.user("agent").id
+        path = f"/tickets/{tenant.ticket(assignee_id=colleague)['id']}"
+        problem(agent.patch(path, json={"assignee_id": None}), 403, "forbidden", "/assignee_id")
+        for who in (me, None):
+            assert agent.patch(path, json={"assignee_id": who}).json()["assignee_id"] == who
+
     def test_null_takes_assignee_and_team_away(self, tenant, admin):
         ticket = tenant.ticket(assignee_id=tenant.user("agent").id, team_id=tenant.team()["id"])
         body = admin.patch(f"/tickets/{ticket['id']}", json={"assignee_id": None, "team_id": None}).json()

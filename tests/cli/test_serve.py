@@ -97,6 +97,13 @@ def test_a_contract_that_does_not_fit_ends_with_3(desk: Desk, tmp_path: Path, er
     assert done.stderr.count("\n") == 1
 
 
+def test_a_damaged_secret_key_is_not_blamed_on_the_contract(desk: Desk):
+    Path(desk.env["TICKETS_VAR_DIR"], "secret.key").write_text("short")
+    line = desk.fails("serve", "--port", str(free_port()))
+    assert "secret.key" in line
+    assert "openapi" not in line
+
+
 SCRIPT = """
 import logging, warnings, sys
 import structlog

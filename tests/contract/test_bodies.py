@@ -62,6 +62,23 @@ class TestParseJson:
         assert parse_json(body) == value
 
     @pytest.mark.parametrize(
+        ("body", "value"),
+        [
+            (b"4.0", 4),
+            (b"4e0", 4),
+            (b"9007199254740993.0", 9007199254740993),
+            (b"1e18", 10**18),
+            (b"-1e18", -(10**18)),
+            # Written out it would be 301 digits, for five characters of a body: it stays what it is.
+            (b"1e300", 1e300),
+            (b"-1e300", -1e300),
+        ],
+    )
+    def test_a_whole_number_is_one_however_it_is_written_unless_nothing_could_hold_it(self, body, value):
+        read = parse_json(body)
+        assert (read, type(read)) == (value, type(value))
+
+    @pytest.mark.parametrize(
         ("body", "reason"),
         [
             (b"", "is not JSON"),

@@ -245,6 +245,13 @@ class TestWriter:
             assert (name in stored) == (not isinstance(result, Exception)), (name, result, stored)
             assert isinstance(result, int | ServiceUnavailable), result
 
+    def test_a_full_database_is_one_also_for_many_rows_at_once(self, database: Database):
+        def filling(tx: Transaction) -> None:
+            tx._connection.execute("PRAGMA max_page_count=1")
+            tx.many(self.LARGE, [{"name": f"large {n}"} for n in range(5)])
+
+        assert isinstance(self.together(database, filling)[0], ServiceUnavailable)
+
     def test_it_goes_on_after_a_full_database(self, database: Database):
         async def run() -> list[object]:
             writer = Writer(database)

@@ -34,13 +34,13 @@ async def login(*, body: wire.LoginRequest) -> wire.Tokens:
     """Sign in."""
     call = stages()
     failed = call.services.failed_logins
-    failed.begin(call.client, body["email"])
+    begun = failed.begin(call.client, body["email"])
     found: tuple[int, str] | None = call.read(lambda tx: passwords.of_email(tx, body["email"]))
     right = await call.compute(passwords.is_right, found and found[1], body["password"])
     if found is None or not right:
         raise InvalidCredentials("The e-mail address or the password is wrong.")
     user_id, stored = found
-    failed.succeed(call.client, body["email"])
+    failed.succeed(begun)
     lifetime = call.services.settings.session_seconds * clock.SECOND
     opened = await call.write(lambda tx: sessions.start(tx, user_id, stored, lifetime=lifetime))
     if passwords.is_outdated(stored):

@@ -1,12 +1,8 @@
 """The state of the service itself."""
 
-from sqlalchemy import text
-
-from tickets import __version__, clock, wire
-from tickets.db import Statement
+from tickets import __version__, clock, migrations, wire
+from tickets.errors import ServiceUnavailable
 from tickets.http.context import current
-
-_PROBE = Statement(text("SELECT version_num FROM alembic_version"))
 
 
 def get_health() -> wire.Health:
@@ -15,8 +11,10 @@ def get_health() -> wire.Health:
 
 
 def get_readiness() -> wire.Readiness:
-    """Say that requests can be served: the database answers."""
-    current().tx.first(_PROBE)
+    """Say that requests can be served: the database answers, and is the one that this version works with."""
+    call = current()
+    if migrations.revision(call.tx) != call.services.revision:
+        raise ServiceUnavailable("The database is not at the revision of this version; run `flask tickets migrate`.")
     return {"status": "ready", "checks": {"database": "ok"}}
 
 

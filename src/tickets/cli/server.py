@@ -13,7 +13,7 @@ from tickets import logs
 from tickets.cli.environment import Command, expect_newest
 from tickets.cli.failures import Failure
 from tickets.db import Database
-from tickets.settings import RESET_PAGE, Settings
+from tickets.settings import RESET_PAGE, Settings, SettingsError
 
 
 @click.command(cls=Command)
@@ -47,6 +47,8 @@ def _build(settings: Settings) -> Any:
 
     try:
         return create_app(settings)
+    except SettingsError:
+        raise
     except (LookupError, ValueError, InvalidSpecification, YAMLError) as error:
         message = str(error) or type(error).__name__
         raise Failure(f"openapi.yaml and the code do not fit together: {message}", exit_code=3) from error

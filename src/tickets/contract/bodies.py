@@ -12,6 +12,10 @@ from tickets.http.exchange import Headers
 
 MAX_DEPTH = 64
 MAX_DIGITS = 400
+_EXACT = 2**53
+"""Below, a double is the number that was written."""
+_LARGEST = 2**64
+"""Beyond, nothing of ours is a whole number; 1e300 written out would take a thousand times its own length."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON = re.compile(rb'application/json(?:[ \t]*;[ \t]*charset="?utf-8"?)?', re.IGNORECASE)
 
@@ -87,8 +91,10 @@ def _number(digits: str) -> int | float:
     number = float(digits) if len(digits) <= MAX_DIGITS else float("inf")
     if number in (float("inf"), float("-inf")):
         raise _RefusedError("has a number that is too large or too long")
+    if not number.is_integer() or abs(number) > _LARGEST:
+        return number
     # A double holds not every large id; the digits say which one is meant.
-    return round(Decimal(digits)) if number.is_integer() else number
+    return int(number) if abs(number) < _EXACT else round(Decimal(digits))
 
 
 _DECODER = json.JSONDecoder(

@@ -29,6 +29,7 @@ from tickets.http import idempotency, problems
 from tickets.http.audit import Audit
 from tickets.http.context import Call, Services, Stages, matches
 from tickets.http.exchange import JSON, Exchange, Receive, Response, Scope, Send, exchange_of
+from tickets.http.guard import too_large
 from tickets.http.idempotency import Attempt, Idempotency
 from tickets.http.pagination import link_header
 from tickets.http.pool import Pool
@@ -37,6 +38,10 @@ from tickets.http.transaction import Reader, Writer
 from tickets.security import confirm
 
 MAX_ID = 2**63 - 1
+MAX_PUBLIC_BODY = 16_384
+"""Bytes that somebody who has not signed in may send: no such operation needs more."""
+MAX_INLINE_BODY = 32_768
+"""Bytes that are read on the event loop: 1 MB of short numbers takes a third of a second."""
 
 _Work = Callable[[Transaction, Principal | None], Response]
 
@@ -52,6 +57,7 @@ class Runtime:
     audit: Audit
     idempotency: Idempotency
     pool: Pool
+    bodies: Pool
     flask_app: flask.Flask = field(init=False)
 
 
@@ -239,6 +245,8 @@ class Plan:
             if message["type"] == "http.disconnect":
                 raise InvalidRequest("The connection closed before the body was complete.")
             chunks.append(message.get("body", b""))
+            if self.policy.public and sum(map(len, chunks)) > MAX_PUBLIC_BODY:
+                raise too_large(MAX_PUBLIC_BODY)
             more = message.get("more_body", False)
         body = b"".join(chunks)
         if not body:
@@ -246,6 +254,11 @@ class Plan:
                 raise InvalidRequest("This operation needs a body; send JSON.")
             return {}
         check_media(scope["headers"])
+        if len(body) <= MAX_INLINE_BODY:
+            return self._value(body, exchange)
+        return await self._runtime.bodies.run(self._value, body, exchange)
+
+    def _value(self, body: bytes, exchange: Exchange) -> Any:
         exchange.body = value = parse_json(body)
         self._body.check(value)  # type: ignore[union-attr]  # only called where there is one
         return value

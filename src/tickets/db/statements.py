@@ -145,7 +145,10 @@ class Transaction:
     def first(self, statement: Statement, **values: Any) -> Row | None:
         """Run a statement and return its first row, or None."""
         cursor, compiled = self._execute(statement, values)
-        values_read = cursor.fetchone()
+        try:
+            values_read = cursor.fetchone()
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from error
         cursor.close()
         return None if values_read is None else compiled.row(values_read)
 
@@ -171,14 +174,17 @@ class Transaction:
     def many(self, statement: Statement, rows: list[dict[str, Any]]) -> None:
         """Run a statement once for each dictionary of values."""
         compiled = statement.compiled(self._dialect)
-        self._connection.executemany(compiled.sql, [compiled.arguments(row) for row in rows])
+        self._execute_many(compiled.sql, map(compiled.arguments, rows), compiled.table)
 
     def bulk(self, bulk: Bulk, rows: Iterable[tuple[Any, ...]]) -> None:
         """Insert many rows."""
+        self._execute_many(bulk.sql, rows, bulk.table)
+
+    def _execute_many(self, sql: str, rows: Iterable[Any], table: Any) -> None:
         try:
-            self._connection.executemany(bulk.sql, rows)
+            self._connection.executemany(sql, rows)
         except sqlite3.IntegrityError as error:
-            raise integrity(error, bulk.table) from error
+            raise integrity(error, table) from error
         except sqlite3.DatabaseError as error:
             raise unavailable(error) from error
 

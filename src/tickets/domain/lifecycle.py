@@ -60,7 +60,7 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
         VersionConflict: somebody else changed the ticket since it was read.
     """
     changes = {name: value for name, value in changes.items() if records.differs(getattr(ticket, name), value)}
-    _may_set(caller, changes)
+    _may_set(caller, changes, ticket.assignee_id)
     _refer(tx, caller, changes)
     if "status" in changes:
         changes |= moved(ticket, changes["status"])
@@ -85,13 +85,19 @@ def moved(ticket: Row, status: str) -> dict[str, Any]:
     return {"status": status, "resolved_at": None, "closed_at": None}
 
 
-def _may_set(caller: Principal, fields: Mapping[str, Any]) -> None:
+def _may_set(caller: Principal, fields: Mapping[str, Any], assignee_id: int | None = None) -> None:
     if not caller.is_staff:
         beyond = sorted(fields.keys() - _OF_A_USER)
         if beyond:
             detail = "Only agents and admins can set this; leave it out."
             raise Forbidden(detail, errors=[InputError(f"/{name}", detail) for name in beyond])
-    if caller.role == "agent" and fields.get("assignee_id") not in (None, caller.user_id):
+    if caller.role != "agent" or "assignee_id" not in fields:
+        return
+    given = fields["assignee_id"]
+    if given is None and assignee_id not in (None, caller.user_id):
+        detail = "An agent can take a ticket, but not leave it to nobody while it is somebody else's; ask an admin."
+        raise Forbidden(detail, errors=[InputError("/assignee_id", detail)])
+    if given not in (None, caller.user_id):
         detail = "An agent can assign a ticket to nobody but themself; ask an admin."
         raise Forbidden(detail, errors=[InputError("/assignee_id", detail)])
 

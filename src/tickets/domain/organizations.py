@@ -1,5 +1,6 @@
 """Founding and changing organizations."""
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import available_timezones
@@ -29,15 +30,19 @@ _COUNT_UP = Statement(
 def create(tx: Transaction, *, name: str, slug: str | None = None, settings: Mapping[str, Any] | None = None) -> Row:
     """Found an organization; without a slug one is made from the name."""
     if slug is None:
-        base = slug = ids.slug(name)
-        number = 1
-        while by_slug(tx, slug) is not None:
-            number += 1
-            slug = f"{base[:50]}-{number}"
+        slug = _free_slug(tx, ids.slug(name))
     chosen = _settings({**DEFAULT_SETTINGS, **(settings or {})})
     organization = records.add(tx, Organization, name=name, slug=slug, settings=chosen)
     tx.run(_START_COUNTER, organization_id=organization.id, name="tickets")
     return organization
+
+
+def _free_slug(tx: Transaction, base: str) -> str:
+    """Choose a slug that nobody has: with a number behind it, or where those are taken too, something random."""
+    for slug in (base, *(f"{base[:50]}-{number}" for number in range(2, 10))):
+        if by_slug(tx, slug) is None:
+            return slug
+    return f"{base[:50]}-{secrets.token_hex(4)}"
 
 
 def change(tx: Transaction, organization: Row, changes: Mapping[str, Any]) -> Row:

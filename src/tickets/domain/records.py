@@ -2,7 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -33,7 +33,7 @@ def _insert(model: Model) -> tuple[Statement, type[Any]]:
     return Statement(insert(model).values(values)), namedtuple("Row", names)  # noqa: PYI024 - the fields are the table's
 
 
-@cache
+@lru_cache(maxsize=512)
 def _update(model: Model, columns: tuple[str, ...]) -> Statement:
     table = model.__table__
     values: dict[Any, Any] = {table.c[name]: bindparam(f"new_{name}") for name in columns}
@@ -95,7 +95,7 @@ def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any
         return record
     different |= {"updated_at": max(clock.now(), record.updated_at), "version": record.version + 1}
     bound = {f"new_{name}": value for name, value in different.items()}
-    changed = tx.first(_update(model, tuple(different)), id=record.id, version=record.version, **bound)
+    changed = tx.first(_update(model, tuple(sorted(different))), id=record.id, version=record.version, **bound)
     if changed is None:
         raise VersionConflict("Somebody changed this in the meantime; read it again and repeat your change.")
     return changed

@@ -34,6 +34,7 @@ class Services:
     tokens: AccessTokens
     one_time: OneTimeSecrets
     failed_logins: FailedLogins
+    revision: str
     started_at: int
 
 

@@ -49,8 +49,12 @@ class Attempt(NamedTuple):
 
 
 def attempt(caller: Principal, method: str, path: str, key: str, body: Any) -> Attempt:
-    """Describe a POST with an Idempotency-Key; white space and order in the body do not count."""
-    scope = "\0".join((str(caller.user_id), method, path, key)).encode()
+    """Describe a POST with an Idempotency-Key; white space and order in the body do not count.
+
+    A key of the API is a caller of its own: what one may see, another of the same user may not.
+    """
+    who = f"user {caller.user_id}" if caller.api_key_id is None else f"key {caller.api_key_id}"
+    scope = f"{who}\0{method}\0{path}\0{key}".encode()
     fingerprint = msgspec.json.encode(body, order="sorted")
     return Attempt(caller.organization_id, hashlib.sha256(scope).digest(), hashlib.sha256(fingerprint).digest())
 
@@ -93,12 +97,8 @@ class Idempotency:
         if found.fingerprint != this.fingerprint:
             detail = "This Idempotency-Key came with another body before; use a new key for a new request."
             raise IdempotencyKeyReused(detail, errors=[_at_key(detail)])
-        headers = [(b"content-type", found.content_type.encode()), (b"idempotency-replayed", b"true")]
-        headers += [
-            (name, value.encode())
-            for name, value in ((b"location", found.location), (b"etag", found.etag))
-            if value is not None
-        ]
+        kept = ((b"content-type", found.content_type), (b"location", found.location), (b"etag", found.etag))
+        headers = [(b"idempotency-replayed", b"true"), *((name, value.encode()) for name, value in kept if value)]
         body = found.body
         if body.startswith(_SEAL):
             body = self._unsealed(body.removeprefix(_SEAL))
@@ -132,7 +132,7 @@ class Idempotency:
             scope=this.scope,
             fingerprint=this.fingerprint,
             status=response.status,
-            content_type=headers[b"content-type"].decode(),
+            content_type=headers.get(b"content-type", b"").decode(),  # a 204 has none
             location=_text(headers.get(b"location")),
             etag=_text(headers.get(b"etag")),
             body=_SEAL + self._sealed.encrypt(response.body) if secret else response.body,

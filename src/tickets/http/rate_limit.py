@@ -4,10 +4,15 @@ The headers are the ``x-ratelimit-*`` family and ``RateLimit`` / ``RateLimit-Pol
 "RateLimit header fields for HTTP".
 """
 
+import fcntl
 import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
+import structlog
 from limits import RateLimitItem, parse
 
 from tickets import clock
@@ -17,6 +22,26 @@ from tickets.http.exchange import Exchange
 from tickets.settings import Settings
 
 _FIRST_SWEEP = 10_000
+
+log = structlog.get_logger("tickets")
+
+
+@contextmanager
+def counting_alone(database: Path) -> Iterator[None]:
+    """Warn when another process serves the same database: each counts by itself, and every limit is doubled.
+
+    Args:
+        database: the file; a lock beside it is held as long as the process serves.
+    """
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(database.with_name(f"{database.name}.serving").open("ab"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("another process serves this database: rate limits are counted by each alone")
+        except OSError as error:
+            log.warning("nobody can tell whether another process serves this database", error=str(error))
+        yield
 
 
 class _Policy(NamedTuple):
@@ -89,8 +114,11 @@ class FailedLogins:
         self._rate = settings.rate_limit_login
         self._windows = _Windows()
 
-    def begin(self, client: str, email: str) -> None:
+    def begin(self, client: str, email: str) -> "Begun":
         """Count an attempt.
+
+        Returns:
+            What `succeed` takes back.
 
         Raises:
             RateLimited: too many were wrong.
@@ -105,18 +133,25 @@ class FailedLogins:
                 raise one.refusal()
         if everywhere.is_over and pair.used > 1:
             raise everywhere.refusal()
+        return pair.at, address.at, everywhere.at
 
-    def succeed(self, client: str, email: str) -> None:
-        """Take an attempt back."""
-        account = email.lower()
-        for who in (f"{client} {account}", client, f"* {account}"):
-            self._windows.count(_Policy("login", self._rate, who), -1)
+    def succeed(self, begun: "Begun") -> None:
+        """Take an attempt back, where it was counted: its minute may be over."""
+        for at in begun:
+            self._windows.take_back(at)
+
+
+_At = tuple[_Policy, int]
+"""A window of a policy, by its number since 1970."""
+
+Begun = tuple[_At, _At, _At]
 
 
 class _Counted(NamedTuple):
     """What is left of a limit after a count."""
 
     policy: _Policy
+    at: _At
     limit: int
     used: int
     window: int
@@ -153,22 +188,28 @@ class _Windows:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[_Policy, int], tuple[int, float]] = {}
+        self._counts: dict[_At, tuple[int, float]] = {}
         self._sweep_at = _FIRST_SWEEP
 
-    def count(self, policy: _Policy, amount: int = 1) -> _Counted:
+    def count(self, policy: _Policy) -> _Counted:
         """Count within the present window of a policy."""
         item = _parsed(policy.rate)
         window = item.get_expiry()
         now = clock.now() / clock.SECOND
         number, into = divmod(now, window)
-        key = (policy, int(number))
-        used = (self._counts[key][0] if key in self._counts else 0) + amount
-        self._counts[key] = (used, now - into + window)
+        at = (policy, int(number))
+        used = (self._counts[at][0] if at in self._counts else 0) + 1
+        self._counts[at] = (used, now - into + window)
         if len(self._counts) >= self._sweep_at:
             self._counts = {name: entry for name, entry in self._counts.items() if entry[1] > now}
             self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._counts))
-        return _Counted(policy, item.amount, used, window, max(1, math.ceil(window - into)))
+        return _Counted(policy, at, item.amount, used, window, max(1, math.ceil(window - into)))
+
+    def take_back(self, at: _At) -> None:
+        """Count one less in a window, unless it was dropped."""
+        if at in self._counts:
+            used, end = self._counts[at]
+            self._counts[at] = (used - 1, end)
 
 
 @lru_cache(maxsize=1024)
