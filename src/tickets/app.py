@@ -141,6 +141,7 @@ def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan
             yield
         runtime.pool.close()
         runtime.bodies.close()
+        await runtime.writer.finish()  # whose write had begun when the server gave up still gets an answer, and a row
         await runtime.audit.close()
         await runtime.writer.close()
         worker.stop(WORKER_PATIENCE)

@@ -162,7 +162,7 @@ class Settings:
         log_level: debug, info, warning or error.
         sqlite_synchronous: ``FULL`` (what was acknowledged is on disk) or ``NORMAL``.
         max_body_bytes: largest request body.
-        request_timeout: seconds a request may take to arrive.
+        request_timeout: seconds a request may take to arrive, and a client may take nothing of its answer.
         max_connections: connections served at once; more get a 503.
         worker_threads: jobs the service runs at once beside requests; 0 leaves all to ``flask tickets worker``.
         worker_lease: seconds after which the jobs of a worker that died are run by another.

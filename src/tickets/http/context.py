@@ -1,5 +1,6 @@
 """What a handler may ask for: the transaction it runs in and who is asking."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -198,6 +199,7 @@ class Stages:
 
     async def write(self, work: Callable[[Transaction], Any]) -> Any:
         """Run work in a transaction, and return its result once it is on disk."""
+        _expect_time_left()
         return await self.run(work)
 
     async def compute(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -206,7 +208,15 @@ class Stages:
         Raises:
             ServiceUnavailable: too many wait for that already.
         """
+        _expect_time_left()
         return await self.pool.run(function, *args)
+
+
+def _expect_time_left() -> None:
+    """Begin nothing more for whom the service no longer waits; a write that had begun let no one tell them."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def stages() -> Stages:

@@ -112,7 +112,8 @@ class Guard:
             log.exception("failed", request_id=exchange.request_id, path=redaction.path(path))
             await sender.fail(InternalError("Something went wrong on our side; quote the request id."), path)
         except asyncio.CancelledError:
-            # Only the end of the service cancels: what took longer than its grace is told so.
+            # Only the end of the service cancels: what took longer than its grace is told so. It was not done, since
+            # a write that has begun does not let itself be cancelled (see Writer).
             await sender.fail(ServiceUnavailable("The service is stopping. Try again in a moment."), path)
         if not exchange.audited and path.startswith(self._base_path + "/"):
             self._audit.note(scope, exchange, sender.status)
