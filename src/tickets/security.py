@@ -164,7 +164,8 @@ def confirm(tx: Transaction, caller: Principal) -> Principal:
     """Look within a write who its caller is by now: what went before it may have ended the key or session.
 
     Raises:
-        Unauthorized: the key was revoked, the session ended, or the user deactivated or deleted.
+        Unauthorized: the key was revoked, the session ended, or the user deactivated, or one of them deleted,
+            perhaps with the organization.
     """
     if caller.session_id is not None:
         session = sessions.find(tx, caller.session_id)

@@ -289,6 +289,14 @@ class TestDowngrade:
         assert_kept(before, content(database.path))
         assert_sound(database.path)
 
+    def test_a_step_back_lets_nobody_into_an_organization_that_was_being_deleted(self, database: Database):
+        migrations.upgrade(database, "0006")
+        fill(database)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("UPDATE organizations SET deleted_at = NULL WHERE id > 1")
+        downgrade(database, "0005")
+        assert [user["is_active"] for user in content(database.path)["users"]] == [0, 1, 1]
+
 
 class TestServe:
     """It never serves a database it does not know, and says in one line what to do."""

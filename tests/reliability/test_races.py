@@ -15,8 +15,7 @@ from outcomes import assert_sound, at_once, rows
 from factories import PASSWORD, Client, Tenant
 from post import Mailbox
 from service import ThreadService
-from tickets.domain import access, api_keys, records, users
-from tickets.models import Organization
+from tickets.domain import access, api_keys, organizations, users
 
 BODY = {"subject": "Once", "description": "It is on fire."}
 
@@ -156,9 +155,7 @@ def test_the_command_line_writes_while_the_service_does(start):
 REVOKED = {
     "the key": lambda tx, _, key: api_keys.revoke(tx, key),
     "the account": lambda tx, user, _: users.change(tx, user, {"is_active": False}),
-    "the organization": lambda tx, user, _: records.remove(
-        tx, Organization, access.organization(tx, user.organization_id)
-    ),
+    "the organization": lambda tx, user, _: organizations.remove(tx, access.organization(tx, user.organization_id)),
 }
 
 

@@ -18,9 +18,9 @@ from service import ThreadService
 
 GRACE = 0.3
 
-# Deleting an organization takes a second or so, as if it had some hundred thousand tickets.
+# Deleting a ticket takes a second or so, as if it had some hundred thousand comments.
 SLOW = """
-CREATE TRIGGER slow BEFORE DELETE ON organizations BEGIN
+CREATE TRIGGER slow BEFORE DELETE ON tickets BEGIN
     SELECT max(i) FROM (
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT i FROM n
     );
@@ -41,23 +41,23 @@ def is_writing(path: Path) -> bool:
 def test_a_write_that_has_begun_gets_its_true_answer_and_one_that_waits_is_not_done(
     start: Callable[..., tuple[ThreadService, Tenant]],
 ):
-    service, operator = start()
+    service, tenant = start()
     path = service.database.path
-    client = operator.client("platform")
-    begun, waiting = (Tenant(service.database, service.origin) for _ in range(2))
-    client.get("/auth/me")  # the first use of a key is noted, which is a write
+    client = tenant.client("admin")
+    begun, waiting = (tenant.ticket()["id"] for _ in range(2))
+    # The first use of a key is noted, which is a write.
     until(lambda: rows(path, "SELECT count(*) FROM api_keys WHERE last_used_at IS NOT NULL") == [(1,)], seconds=5)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(SLOW)
     service.server.config.timeout_graceful_shutdown = GRACE  # type: ignore[assignment]  # uvicorn takes any number
     answers: dict[int, Any] = {}
 
-    def delete(tenant: Tenant) -> None:
-        answers[tenant.id] = httpx.delete(
-            f"{service.origin}/api/v1/organizations/{tenant.id}", headers={"x-api-key": client.key or ""}, timeout=30
+    def delete(ticket: int) -> None:
+        answers[ticket] = httpx.delete(
+            f"{service.origin}/api/v1/tickets/{ticket}", headers={"x-api-key": client.key or ""}, timeout=30
         )
 
-    threads = [Thread(target=delete, args=(tenant,)) for tenant in (begun, waiting)]
+    threads = [Thread(target=delete, args=(ticket,)) for ticket in (begun, waiting)]
     threads[0].start()
     until(lambda: is_writing(path), seconds=5)
     threads[1].start()
@@ -68,12 +68,12 @@ def test_a_write_that_has_begun_gets_its_true_answer_and_one_that_waits_is_not_d
         thread.join(30)
     assert time.monotonic() - asked > GRACE
     until(lambda: not service._thread.is_alive(), seconds=10)
-    assert answers[begun.id].status_code == 204
-    assert answers[waiting.id].status_code == 503
-    assert rows(path, f"SELECT id FROM organizations WHERE id IN ({begun.id}, {waiting.id})") == [(waiting.id,)]
-    told = "SELECT path, status FROM audit_log WHERE operation = 'deleteOrganization' ORDER BY status"
+    assert answers[begun].status_code == 204
+    assert answers[waiting].status_code == 503
+    assert rows(path, "SELECT id FROM tickets") == [(waiting,)]
+    told = "SELECT path, status FROM audit_log WHERE operation = 'deleteTicket' ORDER BY status"
     assert rows(path, told) == [
-        (f"/api/v1/organizations/{begun.id}", 204),
-        (f"/api/v1/organizations/{waiting.id}", 503),
+        (f"/api/v1/tickets/{begun}", 204),
+        (f"/api/v1/tickets/{waiting}", 503),
     ]
     assert_sound(path)

@@ -35,6 +35,7 @@ _ALL = (
     select(*ApiKey.__table__.c, User.email, Organization.slug)
     .join(User, User.id == ApiKey.user_id)
     .join(Organization, Organization.id == ApiKey.organization_id)
+    .where(Organization.deleted_at.is_(None))
     .order_by(ApiKey.id)
 )
 _LISTS = {
@@ -45,8 +46,13 @@ _LISTS = {
         _ALL.where(ApiKey.organization_id == bindparam("org"), ApiKey.user_id == bindparam("user"))
     ),
 }
-_BY_ID = Statement(select(*ApiKey.__table__.c).where(ApiKey.id == bindparam("key_id")))
-_BY_PREFIX = Statement(select(*ApiKey.__table__.c).where(ApiKey.prefix == bindparam("prefix")))
+_PRESENT = (
+    select(*ApiKey.__table__.c)
+    .join(Organization, Organization.id == ApiKey.organization_id)
+    .where(Organization.deleted_at.is_(None))
+)
+_BY_ID = Statement(_PRESENT.where(ApiKey.id == bindparam("key_id")))
+_BY_PREFIX = Statement(_PRESENT.where(ApiKey.prefix == bindparam("prefix")))
 
 
 class _Scopes(click.ParamType[list[str]]):

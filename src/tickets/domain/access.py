@@ -63,9 +63,9 @@ def missing(noun: str, record_id: int) -> NotFound:
 
 
 def organization(tx: Transaction, organization_id: int) -> Row:
-    """Fetch any organization; the contract lets only the operator ask."""
+    """Fetch any organization that is not deleted; the contract lets only the operator ask."""
     found = records.find(tx, Organization, organization_id)
-    if found is None:
+    if found is None or found.deleted_at is not None:
         raise missing("organization", organization_id)
     return found
 

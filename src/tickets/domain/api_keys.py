@@ -9,11 +9,12 @@ from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
 from tickets.errors import AlreadyReplaced, InputError, InsufficientScope, InvalidRequest
-from tickets.models import ApiKey, User
+from tickets.models import ApiKey, Organization, User
 
 TOUCH_EVERY = clock.MINUTE
 """How exact `last_used_at` is: a write for each use would cost more than the use."""
 
+_LIVE = (ApiKey.revoked_at.is_(None), User.is_active.is_(True), Organization.deleted_at.is_(None))
 _BY_DIGEST = Statement(
     select(
         ApiKey.id,
@@ -26,12 +27,14 @@ _BY_DIGEST = Statement(
         User.role,
     )
     .join(User, User.id == ApiKey.user_id)
-    .where(ApiKey.digest == bindparam("digest"), ApiKey.revoked_at.is_(None), User.is_active.is_(True))
+    .join(Organization, Organization.id == ApiKey.organization_id)
+    .where(ApiKey.digest == bindparam("digest"), *_LIVE)
 )
 _ROLE = Statement(
     select(User.role)
     .join(ApiKey, ApiKey.user_id == User.id)
-    .where(ApiKey.id == bindparam("key_id"), ApiKey.revoked_at.is_(None), User.is_active.is_(True))
+    .join(Organization, Organization.id == ApiKey.organization_id)
+    .where(ApiKey.id == bindparam("key_id"), *_LIVE)
 )
 _TOUCH = Statement(update(ApiKey).where(ApiKey.id == bindparam("key_id")).values(last_used_at=bindparam("moment")))
 
@@ -135,7 +138,7 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
 
     Returns:
         The caller, and whether `last_used_at` is due; None for a key that is unknown, revoked, expired
-        or of a deactivated user.
+        or of a deactivated user or a deleted organization.
     """
     found = tx.first(_BY_DIGEST, digest=ids.digest(key))
     moment = clock.now()
@@ -153,7 +156,7 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
 
 
 def role_of(tx: Transaction, api_key_id: int | None) -> str | None:
-    """Find the role a key acts with; None when it was revoked, or its user deactivated or deleted."""
+    """Find the role a key acts with; None when it was revoked, or its user or organization is none any more."""
     found = tx.first(_ROLE, key_id=api_key_id)
     return None if found is None else found.role
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import String, bindparam, cast, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import contacts, records
 from tickets.errors import LastAdmin
-from tickets.models import User
+from tickets.models import Organization, User
 
 _OTHER_ADMIN = Statement(
     select(User.id)
@@ -21,10 +21,21 @@ _OTHER_ADMIN = Statement(
     )
     .limit(1)
 )
-_BY_EMAIL = Statement(select(*User.__table__.c).where(User.email == bindparam("email")))
-
-
-_BY_ID = Statement(select(*User.__table__.c).where(User.id == bindparam("id")))
+_PRESENT = (
+    select(*User.__table__.c)
+    .join(Organization, Organization.id == User.organization_id)
+    .where(Organization.deleted_at.is_(None))
+)
+_BY_EMAIL = Statement(_PRESENT.where(User.email == bindparam("email")))
+_BY_ID = Statement(_PRESENT.where(User.id == bindparam("id")))
+_LET_GO = Statement(
+    update(User)
+    .where(
+        User.email == bindparam("address"),
+        User.organization_id.in_(select(Organization.id).where(Organization.deleted_at.is_not(None))),
+    )
+    .values(email="deleted " + cast(User.id, String))
+)
 
 
 def create(
@@ -48,11 +59,13 @@ def create(
         is_active: whether it can be used.
         vouched: whether who makes it knows whose address it is; who signs up has to verify it.
     """
+    email = email.lower()
+    let_go(tx, email)
     user = records.add(
         tx,
         User,
         organization_id=organization_id,
-        email=email.lower(),
+        email=email,
         name=name,
         role=role,
         is_active=is_active,
@@ -72,13 +85,18 @@ def verify(tx: Transaction, user: Row) -> Row:
 
 
 def by_id(tx: Transaction, user_id: int) -> Row | None:
-    """Find an account by its id, in any organization."""
+    """Find an account by its id, in any organization that is not deleted."""
     return tx.first(_BY_ID, id=user_id)
 
 
 def by_email(tx: Transaction, email: str) -> Row | None:
-    """Find an account by its e-mail."""
+    """Find an account by its e-mail, in any organization that is not deleted."""
     return tx.first(_BY_EMAIL, email=email.lower())
+
+
+def let_go(tx: Transaction, email: str) -> None:
+    """Take an address, in lower case, from an account of a deleted organization, whose rows still go."""
+    tx.run(_LET_GO, address=email)
 
 
 def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
@@ -90,6 +108,7 @@ def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
     changes = dict(changes)
     if "email" in changes:
         changes["email"] = changes["email"].lower()
+        let_go(tx, changes["email"])
         contacts.follow(tx, user, changes["email"])
     if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
         _keep_an_admin(tx, user, "demoted or deactivated")

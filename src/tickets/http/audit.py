@@ -37,7 +37,7 @@ _STORE = Statement(
             **{name: bindparam(name) for name in AuditEntry.__table__.c.keys() if name != "id"},  # noqa: SIM118 - a collection of columns, no dictionary
             # Whose organization was deleted meanwhile still asked.
             "organization_id": select(Organization.id)
-            .where(Organization.id == bindparam("organization_id"))
+            .where(Organization.id == bindparam("organization_id"), Organization.deleted_at.is_(None))
             .scalar_subquery(),
         }
     )
