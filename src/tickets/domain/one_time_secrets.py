@@ -15,6 +15,7 @@ _TRIES = 5
 
 _OF_USER = (OneTimeSecret.user_id == bindparam("of_user"), OneTimeSecret.purpose == bindparam("for_purpose"))
 _FORGET = Statement(delete(OneTimeSecret).where(*_OF_USER))
+_FORGET_ALL = Statement(delete(OneTimeSecret).where(OneTimeSecret.user_id == bindparam("of_user")))
 _KEEP = Statement(
     insert(OneTimeSecret).values(
         {name: bindparam(name) for name in ("user_id", "purpose", "digest", "tries_left", "expires_at")}
@@ -27,6 +28,11 @@ _BY_DIGEST = Statement(
     )
 )
 _MISS = Statement(update(OneTimeSecret).where(*_OF_USER).values(tries_left=OneTimeSecret.tries_left - 1))
+
+
+def forget(tx: Transaction, user_id: int) -> None:
+    """Make what a user was sent good no more."""
+    tx.run(_FORGET_ALL, of_user=user_id)
 
 
 class OneTimeSecrets:
@@ -66,14 +72,17 @@ class OneTimeSecrets:
         tx.run(_FORGET, of_user=user.id, for_purpose=purpose)
         return True
 
-    def take_token(self, tx: Transaction, token: str) -> int | None:
-        """Return whose password a token may set; it works once."""
+    def of_token(self, tx: Transaction, token: str) -> int | None:
+        """Return whose password a token may set."""
         purpose = "reset_password"
         found = tx.first(_BY_DIGEST, digest=self._digest(purpose, token, 0), for_purpose=purpose)
-        if found is None or found.expires_at <= clock.now():
-            return None
-        tx.run(_FORGET, of_user=found.user_id, for_purpose=purpose)
-        user_id: int = found.user_id
+        return None if found is None or found.expires_at <= clock.now() else found.user_id
+
+    def take_token(self, tx: Transaction, token: str) -> int | None:
+        """Return whose password a token may set; it works once."""
+        user_id = self.of_token(tx, token)
+        if user_id is not None:
+            tx.run(_FORGET, of_user=user_id, for_purpose="reset_password")
         return user_id
 
     def _digest(self, purpose: str, secret: str, user_id: int) -> bytes:
