@@ -130,6 +130,18 @@ class TestRegister:
         shown = anonymous.get("/tickets", headers=bearer(login(anonymous, address).json())).json()["data"]
         assert [ticket["id"] for ticket in shown] == [filed["id"]]
 
+    def test_a_strangers_words_are_in_none_of_our_mails(self, anonymous, address, mailbox):
+        words = "Your account is locked: go to http://evil.example/unlock"
+        for _ in range(2):
+            assert anonymous.post("/auth/register", json=founder(address, name=words)).status_code == 201
+        anonymous.post("/auth/password-reset", json={"email": address})
+        mails = mailbox.wait(address, 3)
+        assert len({mail["Subject"] for mail in mails}) == 3
+        for mail in mails:
+            assert "evil" not in mail.as_string()
+            assert mail["To"] == address
+            assert "Hello," in mail.get_body(("plain",)).get_content()
+
 
 class TestLogin:
     def test_it_gives_tokens_that_work(self, anonymous, tenant):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tickets import clock
 from tickets.db import Row, Transaction
-from tickets.domain import api_keys, jobs, mail, organizations, passwords, sessions, users
+from tickets.domain import api_keys, jobs, mail, mailboxes, organizations, passwords, sessions, users
 from tickets.domain.one_time_secrets import LIFETIMES, OneTimeSecrets
 from tickets.errors import InputError, NotFound
 from tickets.settings import Settings
@@ -50,7 +50,8 @@ def register(tx: Transaction, settings: Settings, newcomer: Newcomer) -> bool:
     must_verify = organization is not None and organization.settings["require_verified_email"]
     taken = users.by_email(tx, newcomer.email)
     if taken is not None:
-        mail.enqueue(tx, settings, "already_registered", to=taken.email, name=taken.name)
+        if mailboxes.takes(tx, taken.email, "already_registered"):
+            mail.enqueue(tx, settings, "already_registered", to=taken.email)
         return must_verify
     role = "user" if organization is not None else "admin"
     if organization is None:
@@ -80,13 +81,20 @@ def ask(tx: Transaction, email: str, purpose: str) -> None:
 
 
 def send(tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email: str, purpose: str) -> None:
-    """Do what `ask` asked for."""
+    """Do what `ask` asked for, unless it is a code for an address that is verified already, or one mail too many.
+
+    Whoever asked need not be the address's owner, and hears nothing of it.
+    """
     user = users.by_email(tx, email)
     if user is None or not user.is_active:
         return
+    if purpose == "verify_email" and user.email_verified_at is not None:
+        return
+    if not mailboxes.takes(tx, user.email, purpose):
+        return
     secret = one_time.give(tx, user, purpose)
     minutes = LIFETIMES[purpose] // clock.MINUTE
-    to = {"to": user.email, "name": user.name, "organization_id": user.organization_id, "minutes": minutes}
+    to = {"to": user.email, "organization_id": user.organization_id, "minutes": minutes}
     if purpose == "verify_email":
         mail.enqueue(tx, settings, "verify_email", code=secret, **to)
     else:
