@@ -1,9 +1,12 @@
 """purge_expired: answers that nobody repeats any more, and dead letters nobody retried."""
 
+from datetime import UTC, datetime, timedelta
+
+import time_machine
 from workbench import Bench, until
 
 from tickets import clock
-from tickets.domain import organizations
+from tickets.domain import mailboxes, organizations
 from tickets.http.idempotency import _STORE
 from tickets.jobs import purge_expired, queue
 from tickets.jobs.registry import KINDS, PERIODIC
@@ -59,6 +62,22 @@ class TestPurge:
         bench.worker(purge_expired.KIND)
         until(lambda: bench.jobs() == [])
         assert [job.id for job in bench.jobs(dead=True)] == [new.id]
+
+    def test_what_is_counted_of_mail_is_forgotten_an_hour_after_the_last(self, bench: Bench):
+        def count(purpose: str, emails: int) -> None:
+            with bench.database.write() as tx:
+                assert all(mailboxes.takes(tx, f"{number}@acme.example", purpose) for number in range(emails))
+
+        with time_machine.travel(datetime.now(UTC) - timedelta(hours=1, seconds=1), tick=False):
+            count("verify_email", COUNT)
+            count("reset_password", 3)
+        count("reset_password", 2)
+        bench.enqueue(purge_expired.KIND.name)
+        bench.worker(purge_expired.KIND)
+        until(lambda: bench.jobs() == [])
+        with bench.database.read() as tx:
+            left = tx._connection.execute("SELECT email, purpose FROM mailboxes ORDER BY email").fetchall()
+        assert left == [(f"{number}@acme.example", "reset_password") for number in range(2)]
 
     def test_a_service_purges_by_itself(self, bench: Bench):
 

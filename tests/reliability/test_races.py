@@ -216,7 +216,7 @@ class TestWhatWorksOnce:
         assert anonymous.get("/auth/me", headers=headers).status_code == 401
 
     def test_a_code(self, tenant: Tenant, service: ThreadService, anonymous: Client, mailbox: Mailbox):
-        email = tenant.user("agent").email
+        email = tenant.user("agent", vouched=False).email
         anonymous.post("/auth/email-otp", json={"email": email})
         body = {"email": email, "code": mailbox.code(email)}
         assert self._all_at_once(service, "/auth/email-otp/verify", body) == {200: 1, 401: 19}

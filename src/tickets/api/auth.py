@@ -96,8 +96,13 @@ def request_password_reset(*, body: wire.EmailRequest) -> wire.MailAccepted:
 async def confirm_password_reset(*, body: wire.PasswordResetConfirmation) -> None:
     """Set a password with the token of a mail."""
     call = stages()
-    hashed = await call.compute(passwords.chosen, body["password"])
     one_time = call.services.one_time
+    # Whose password it is says which ones are bad. The write looks again: the token may be used by then, or the
+    # address another one, which takes the token with it.
+    email: str | None = call.read(lambda tx: registration.address_of(tx, one_time, body["token"]))
+    if email is None:
+        raise InvalidCode(_UNUSABLE)
+    hashed = await call.compute(passwords.chosen, body["password"], email)
     if not await call.write(lambda tx: registration.reset(tx, one_time, token=body["token"], password_hash=hashed)):
         raise InvalidCode(_UNUSABLE)
 

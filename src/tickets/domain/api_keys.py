@@ -1,8 +1,9 @@
 """API keys: made, shown once, looked up by their hash, revoked."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
@@ -35,6 +36,16 @@ _ROLE = Statement(
     .join(ApiKey, ApiKey.user_id == User.id)
     .join(Organization, Organization.id == ApiKey.organization_id)
     .where(ApiKey.id == bindparam("key_id"), *_LIVE)
+)
+_now: Any = bindparam("now")
+_REVOKE_ALL = Statement(
+    update(ApiKey)
+    .where(ApiKey.user_id == bindparam("of_user"), ApiKey.revoked_at.is_(None))
+    .values(
+        revoked_at=_now,
+        version=ApiKey.version + 1,
+        updated_at=case((ApiKey.updated_at > _now, ApiKey.updated_at), else_=_now),
+    )
 )
 _TOUCH = Statement(update(ApiKey).where(ApiKey.id == bindparam("key_id")).values(last_used_at=bindparam("moment")))
 
@@ -169,3 +180,8 @@ def touch(tx: Transaction, api_key_id: int) -> None:
 def revoke(tx: Transaction, api_key: Row) -> None:
     """End a key at once, in every process: each request looks its key up."""
     records.change(tx, ApiKey, api_key, {"revoked_at": clock.now()})
+
+
+def revoke_all(tx: Transaction, user_id: int) -> None:
+    """End all keys of a user at once."""
+    tx.run(_REVOKE_ALL, of_user=user_id, now=clock.now())

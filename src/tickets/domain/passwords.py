@@ -28,7 +28,7 @@ _FORGET = Statement(delete(Password).where(Password.user_id == bindparam("of_use
 _KEEP = Statement(insert(Password).values(user_id=bindparam("user_id"), hash=bindparam("hash")))
 
 
-def chosen(password: str, email: str = "") -> str:
+def chosen(password: str, email: str) -> str:
     """Hash a password that somebody chose; one that an attacker would try among the first is refused.
 
     Args:

@@ -7,7 +7,7 @@ from sqlalchemy import String, bindparam, cast, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import contacts, records
+from tickets.domain import contacts, one_time_secrets, records
 from tickets.errors import LastAdmin
 from tickets.models import Organization, User
 
@@ -77,20 +77,21 @@ def create(
 
 
 def verify(tx: Transaction, user: Row) -> Row:
-    """Note that whoever has the account reads the mail sent to its address."""
-    if user.email_verified_at is not None:
-        return user
+    """Note that whoever has the account reads the mail sent to its address, which nobody knew before."""
     contacts.claim(tx, user)
     return records.change(tx, User, user, {"email_verified_at": clock.now()})
 
 
 def by_id(tx: Transaction, user_id: int) -> Row | None:
-    """Find an account by its id, in any organization that is not deleted."""
+    """Find an account by its id: for who showed a password or a token that is its own.
+
+    That of a deleted organization is none any more, whatever is stored of it.
+    """
     return tx.first(_BY_ID, id=user_id)
 
 
 def by_email(tx: Transaction, email: str) -> Row | None:
-    """Find an account by its e-mail, in any organization that is not deleted."""
+    """Find an account by its e-mail: no answer may show it to who merely named the address."""
     return tx.first(_BY_EMAIL, email=email.lower())
 
 
@@ -102,6 +103,10 @@ def let_go(tx: Transaction, email: str) -> None:
 def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
     """Change an account; the contact tied to it follows its e-mail.
 
+    Who gives an account another address vouches for it, as who makes one does: it stays verified, from now on. One
+    that somebody signed up with by themselves does not become so by that: it is not known yet whose it is. What was
+    sent to the old address opens nothing any more.
+
     Raises:
         LastAdmin: the organization would be left without an active admin.
     """
@@ -110,9 +115,17 @@ def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
         changes["email"] = changes["email"].lower()
         let_go(tx, changes["email"])
         contacts.follow(tx, user, changes["email"])
+    moved = changes.get("email", user.email) != user.email
+    if moved:
+        one_time_secrets.forget(tx, user.id)
+        if user.email_verified_at is not None:
+            changes["email_verified_at"] = clock.now()
     if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
         _keep_an_admin(tx, user, "demoted or deactivated")
-    return records.change(tx, User, user, changes)
+    changed = records.change(tx, User, user, changes)
+    if moved and changed.email_verified_at is not None:
+        contacts.claim(tx, changed)
+    return changed
 
 
 def remove(tx: Transaction, user: Row) -> None:

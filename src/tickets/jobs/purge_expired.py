@@ -7,7 +7,7 @@ from tickets.db import Statement
 from tickets.jobs.kind import Context, Kind
 from tickets.jobs.queue import Claimed
 from tickets.models import IdempotencyRecord as Record
-from tickets.models import Job, OneTimeSecret, Session
+from tickets.models import Job, Mailbox, OneTimeSecret, Session
 
 AT_ONCE = 500
 """Rows a transaction: requests that write go between two of them."""
@@ -67,6 +67,20 @@ _PURGE = (
         ),
         0,
     ),
+    (
+        Statement(
+            delete(Mailbox).where(
+                Mailbox.email.in_(
+                    select(Mailbox.email)
+                    .where(Mailbox.expires_at <= bindparam("before"))
+                    .order_by(Mailbox.expires_at)
+                    .limit(AT_ONCE)
+                ),
+                Mailbox.expires_at <= bindparam("before"),
+            )
+        ),
+        0,
+    ),
 )
 """What deletes a few of a table's rows, and how long they are kept after the moment in them."""
 
@@ -74,7 +88,7 @@ _PURGE = (
 def _run(_: Claimed, context: Context) -> None:
     for statement, kept_for in _PURGE:
         deleted = AT_ONCE
-        while deleted == AT_ONCE:
+        while deleted >= AT_ONCE:  # more, when an address has several rows
             with context.database.write() as tx:
                 deleted = tx.run(statement, before=clock.now() - kept_for)
 

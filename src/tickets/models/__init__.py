@@ -7,6 +7,7 @@ from tickets.models.comments import Comment
 from tickets.models.contacts import Contact
 from tickets.models.idempotency import IdempotencyRecord
 from tickets.models.jobs import Job, PeriodicJob
+from tickets.models.mailboxes import Mailbox
 from tickets.models.one_time_secrets import OneTimeSecret
 from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
@@ -24,6 +25,7 @@ __all__ = [
     "Counter",
     "IdempotencyRecord",
     "Job",
+    "Mailbox",
     "OneTimeSecret",
     "Organization",
     "Password",
