@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 MIN_SECRET = 32
 RESET_PAGE = "{}/reset-password#token={{token}}"
 """The service's own page for a new password, after the address it is served at."""
+MAX_DAYS = 36_500
 _LONGEST = 3_600
 """Most seconds of a pause."""
 SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
@@ -88,6 +89,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise ValueError("it must be 1 or more")
+    return number
+
+
+def _days(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MAX_DAYS:
+        raise ValueError(f"it must be 1 to {MAX_DAYS} days")
     return number
 
 
@@ -168,6 +176,7 @@ class Settings:
         worker_lease: seconds after which the jobs of a worker that died are run by another.
         audit: ``on``, or ``off`` for no audit log.
         audit_flush_seconds: how long the audit entries of reads and refusals wait to be stored together.
+        audit_keep_days: how long entries of the audit log are kept.
         smtp_url: the server that takes mail; without one, mail is written to `mail_dir`.
         mail_dir: folder for mail as files; the default is ``mail`` under `var_dir`.
         mail_from: whom mail is from.
@@ -196,6 +205,7 @@ class Settings:
     worker_lease: int = _setting(_positive, default=30)
     audit: str = _setting(_one_of("on", "off"), default="on")
     audit_flush_seconds: float = _setting(_duration, default=1.0)
+    audit_keep_days: int = _setting(_days, default=90)
     smtp_url: str = _setting(_smtp_url, default="", repr=False)
     mail_dir: Path = _setting(Path, default=None)
     mail_from: str = _setting(_mailbox, default="Ticketing <tickets@localhost>")

@@ -4,16 +4,19 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+import time_machine
 
 from api.checks import NOBODY, ids, problem
 from factories import PASSWORD, Client, Tenant
 from jobs.workbench import until
 from service import ThreadService
 from tickets import clock
+from tickets.http import audit, redaction
 
 _numbers = itertools.count(1)
 
@@ -219,6 +222,21 @@ class TestARowForEachRequest:
         assert (entry["organization_id"], entry["user_id"]) == (user.organization_id, user.id)
         assert entry["session_id"] is not None
 
+    @pytest.mark.parametrize(
+        ("sent", "kept"),
+        [
+            ({"email": "a@b.example", "pass": "swordfish", "pwd": "swordfish"}, '{"email":"a@b.example"}'),
+            ({"swordfish": 1, "password": "swordfish"}, '{"password":"[redacted]"}'),
+            ({"email": {"is": "swordfish"}}, '{"email":"[redacted]"}'),
+            (["swordfish"], '"[redacted]"'),
+            ("swordfish", '"[redacted]"'),
+        ],
+    )
+    def test_of_a_refused_login_only_what_the_contract_knows_is_kept(self, anonymous, row, sent, kept):
+        answer = anonymous.post("/auth/login", json=sent)
+        assert answer.status_code == 400
+        assert row(answer)["body"] == kept
+
 
 class TestTheRowOfAWrite:
     @pytest.fixture
@@ -302,6 +320,60 @@ class TestADatabaseThatTakesNoRows:
         assert [entry and entry["organization_id"] for entry in found] == [None, stays.id]
         for tenant in (gone, stays):
             tenant.close()
+
+
+class TestNobody:
+    """Who has not signed in cannot fill the disk."""
+
+    @pytest.fixture
+    def service(self, tmp_path: Any) -> Iterator[ThreadService]:
+        """A service that lets nobody ask for much."""
+        running = ThreadService(
+            tmp_path,
+            audit_flush_seconds=0.01,
+            rate_limit_anonymous="3/hour",
+            rate_limit_auth="1/hour",
+            cors_origins=("https://a.example",),
+        )
+        yield running
+        running.stop()
+
+    def statuses(self, service: ThreadService) -> list[int]:
+        return [entry["status"] for entry in rows(service, "SELECT status FROM audit_log ORDER BY id")]
+
+    def test_of_the_429s_of_an_address_the_first_in_a_window_is_kept(self, service, anonymous):
+        with time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC), tick=False) as moment:
+            assert [anonymous.get("/nowhere").status_code for _ in range(9)] == [404] * 3 + [429] * 6
+            until(lambda: self.statuses(service) == [404, 404, 404, 429])
+            moment.shift(timedelta(hours=1))
+            answers = [anonymous.post("/auth/login", json={}).status_code for _ in range(9)]
+            assert answers == [400] + [429] * 8
+            until(lambda: self.statuses(service)[4:] == [400, 429, 429])  # one of each limit
+
+    def test_those_of_who_signed_in_are_all_kept(self, service):
+        tenant = Tenant(service.database, service.origin)
+        with tenant.client("agent", rate_limit="1/day") as client:
+            for _ in range(4):
+                client.get("/teams")
+        tenant.close()
+        until(lambda: self.statuses(service) == [200, 429, 429, 429])
+
+    def test_little_is_kept_of_what_a_refused_one_sent(self, anonymous, row):
+        long = "x" * 3_000
+        answer = anonymous.post(f"/auth/{long}?q={long}", headers={"user-agent": long})
+        entry = row(answer)
+        for name in ("path", "query", "user_agent"):
+            assert entry[name].endswith("x… [cut]")
+            assert len(entry[name]) == audit.MAX_UNSIGNED + len(redaction.CUT)
+        answer = anonymous.post("/auth/login", json={"email": long, "password": "x"})
+        assert len(row(answer)["body"]) == audit.MAX_UNSIGNED + len(redaction.CUT)
+
+    def test_a_question_of_a_browsers_own_leaves_none(self, service, anonymous):
+        for origin, status in (("https://a.example", 204), ("https://b.example", 403)):
+            asked = {"origin": origin, "access-control-request-method": "GET"}
+            assert anonymous.options("/tickets", headers=asked).status_code == status
+        anonymous.get("/nowhere")
+        until(lambda: self.statuses(service) == [404])
 
 
 def test_a_service_that_is_told_to_keep_none_keeps_none(tmp_path):

@@ -13,7 +13,8 @@ from factories import Client, Tenant
 from service import ThreadService
 from tickets.domain import passwords, sessions
 from tickets.errors import RateLimited
-from tickets.http.rate_limit import FailedLogins, counting_alone
+from tickets.http.exchange import Exchange
+from tickets.http.rate_limit import FailedLogins, RateLimiter, counting_alone, network_of
 from tickets.security import AccessTokens
 from tickets.settings import Settings
 
@@ -214,6 +215,32 @@ class TestAddresses:
         assert [answer.status_code for answer in answers] == [404, 200, 429]
         assert told(answers[0])[3] == '"api-key";q=2;w=3600'
         tenant.close()
+
+
+class TestNetworks:
+    @pytest.mark.parametrize(
+        ("address", "network"),
+        [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
+            ("::1", "::/64"),
+            ("", ""),
+            ("unix", "unix"),
+        ],
+    )
+    def test_a_client_counts_as_its_network(self, address, network):
+        assert network_of(address) == network
+
+    def test_every_limit_of_an_address_is_one_of_its_network(self):
+        limiter = RateLimiter(Settings(rate_limit_anonymous="2/day", rate_limit_auth="2/day"))
+        for signing_in, prefix in ((False, "2001:db8:1:2"), (True, "2001:db8:1:3")):
+            for number in range(2):
+                limiter.count(Exchange("r", f"{prefix}::{number}", "/"), None, signing_in=signing_in)
+            with pytest.raises(RateLimited):
+                limiter.count(Exchange("r", f"{prefix}::f", "/"), None, signing_in=signing_in)
 
 
 class TestFailedLogins:

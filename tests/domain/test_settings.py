@@ -39,6 +39,7 @@ class TestFromEnv:
             ("worker_lease", "60", 60),
             ("audit", "off", "off"),
             ("audit_flush_seconds", "0.25", 0.25),
+            ("audit_keep_days", "7", 7),
             ("smtp_url", "smtp://localhost", "smtp://localhost"),
             ("smtp_url", "smtps://u:p%40ss@mail.example:465/", "smtps://u:p%40ss@mail.example:465/"),
             ("smtp_url", "smtp+starttls://u:p@[::1]:587", "smtp+starttls://u:p@[::1]:587"),
@@ -58,6 +59,8 @@ class TestFromEnv:
         [
             ("TICKETS_ENV", "staging"),
             ("TICKETS_AUDIT", "maybe"),
+            ("TICKETS_AUDIT_KEEP_DAYS", "0"),
+            ("TICKETS_AUDIT_KEEP_DAYS", "100000"),
             ("TICKETS_AUDIT_FLUSH_SECONDS", "0"),
             ("TICKETS_AUDIT_FLUSH_SECONDS", "nan"),
             ("TICKETS_DATABASE_URL", "tickets.db"),

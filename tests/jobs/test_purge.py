@@ -1,13 +1,15 @@
 """purge_expired: answers that nobody repeats any more, and dead letters nobody retried."""
 
+from sqlalchemy import bindparam, insert
 from workbench import Bench, until
 
 from tickets import clock
-from tickets.domain import organizations
+from tickets.db import Statement
+from tickets.domain import audit, organizations
 from tickets.http.idempotency import _STORE
 from tickets.jobs import purge_expired, queue
 from tickets.jobs.registry import KINDS, PERIODIC
-from tickets.models import IdempotencyRecord
+from tickets.models import AuditEntry, IdempotencyRecord
 
 COUNT = 2 * purge_expired.AT_ONCE + 3
 
@@ -59,6 +61,25 @@ class TestPurge:
         bench.worker(purge_expired.KIND)
         until(lambda: bench.jobs() == [])
         assert [job.id for job in bench.jobs(dead=True)] == [new.id]
+
+    def test_the_audit_log_is_kept_for_as_long_as_the_operator_says(self, bench: Bench):
+        object.__setattr__(bench.settings, "audit_keep_days", 7)
+        ages = [8 * clock.DAY] * (2 * audit.AT_ONCE + 3) + [6 * clock.DAY]
+        texts = dict.fromkeys(("path", "query", "method", "ip", "request_id"), "")
+        others = dict.fromkeys(
+            ("organization_id", "user_id", "api_key_id", "session_id", "operation", "user_agent", "body")
+        )
+        values = {**texts, **others, "status": 200, "duration_ms": 1, "created_at": 0}
+        with bench.database.write() as tx:
+            tx.many(
+                Statement(insert(AuditEntry).values({name: bindparam(name) for name in values})),
+                [{**values, "created_at": clock.now() - age} for age in ages],
+            )
+        bench.enqueue(purge_expired.KIND.name)
+        bench.worker(purge_expired.KIND)
+        until(lambda: bench.jobs() == [])
+        with bench.database.read() as tx:
+            assert audit.count(tx) == 1
 
     def test_a_service_purges_by_itself(self, bench: Bench):
 

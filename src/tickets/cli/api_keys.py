@@ -24,11 +24,11 @@ from tickets.cli.output import json_option, show, table
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import api_keys
 from tickets.models import ApiKey, Organization, User
+from tickets.settings import MAX_DAYS
 from tickets.shapes import moment
 from tickets.shapes.api_keys import api_key as show_api_key
 from tickets.shapes.api_keys import created_api_key
 
-_MAX_DAYS = 36_500
 _PREFIX = re.compile(r"(tk_[a-z0-9]{8})(?:_.*)?", re.ASCII)
 
 _ALL = (
@@ -74,8 +74,8 @@ class _Expiry(click.ParamType[int]):
         now = clock.now()
         length = duration(value)
         if length is not None:
-            if length > _MAX_DAYS * clock.DAY:
-                self.fail(f"{value!r} is too far away; use at most {_MAX_DAYS}d, or leave it out for ever.", param, ctx)
+            if length > MAX_DAYS * clock.DAY:
+                self.fail(f"{value!r} is too far away; use at most {MAX_DAYS}d, or leave it out for ever.", param, ctx)
             return now + length
         if not clock.is_rfc3339(value):
             self.fail(f"{value!r} cannot be used; write 90d, 12h or 2027-01-31T00:00:00Z.", param, ctx)
