@@ -10,13 +10,19 @@ from typing import Any
 import httpx
 import pytest
 import time_machine
+from argon2 import PasswordHasher
+from structlog.testing import capture_logs
 
 from api.checks import NOBODY, ids, problem
 from factories import PASSWORD, Client, Tenant
 from jobs.workbench import until
 from service import ThreadService
 from tickets import clock
+from tickets.domain import passwords
 from tickets.http import audit, redaction
+
+OUTDATED = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+"""A hash of the password as it would be made no more."""
 
 _numbers = itertools.count(1)
 
@@ -265,6 +271,54 @@ class TestTheRowOfAWrite:
             assert again.headers["idempotency-replayed"] == "true"
             assert [stored(service, answer)["status"] for answer in (first, again)] == [404, 404]
 
+    def test_so_is_that_of_signing_up_and_in_and_of_what_is_refused_there(self, tenant, anonymous, service):
+        user = tenant.with_password("agent")
+        signed_in = anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD})
+        refresh = {"refresh_token": signed_in.json()["refresh_token"]}
+        new = {"email": f"new-{user.email}", "name": "New", "password": PASSWORD}
+        code = {"code": "000000"}
+        answers = [
+            (200, signed_in),
+            (200, anonymous.post("/auth/refresh", json=refresh)),
+            (401, anonymous.post("/auth/refresh", json=refresh)),
+            (201, anonymous.post("/auth/register", json={**new, "organization_name": "New"})),
+            (404, anonymous.post("/auth/register", json={**new, "organization_slug": "nowhere"})),
+            (401, anonymous.post("/auth/email-otp/verify", json={"email": user.email, **code})),
+            (401, anonymous.post("/auth/email-otp/verify", json={"email": f"nobody-{user.email}", **code})),
+            (401, anonymous.post("/auth/password-reset/confirm", json={"token": "x" * 43, "password": PASSWORD})),
+        ]
+        for status, answer in answers:
+            assert answer.status_code == status
+            assert stored(service, answer)["status"] == status
+        named = [stored(service, answer)["user_id"] for _, answer in answers]
+        assert named == [user.id, user.id, *[None] * 6]
+
+    def test_a_sign_in_that_renews_an_old_hash_writes_once(self, tenant, anonymous, service):
+        user = tenant.user("agent")
+        with service.database.write() as tx:
+            passwords.store(tx, user.id, OUTDATED)
+        answer = anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD})
+        entry = stored(service, answer)
+        assert (entry["status"], entry["user_id"]) == (200, user.id)
+        assert entry["session_id"] is not None
+        with service.database.read() as tx:
+            assert passwords.of_user(tx, user.id) != OUTDATED
+
+    def test_a_sign_in_that_is_not_stored_was_nobodys(self, tenant, anonymous, service):
+        user = tenant.user("agent")
+        with service.database.write() as tx:
+            passwords.store(tx, user.id, OUTDATED)
+        with closing(sqlite3.connect(service.database.path, timeout=10)) as connection:
+            connection.execute(
+                "CREATE TRIGGER refused BEFORE INSERT ON passwords BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+            with capture_logs() as lines:
+                answer = anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD})
+            connection.execute("DROP TRIGGER refused")
+        assert answer.status_code >= 500
+        assert stored(service, answer) is None
+        assert [line["user"] for line in lines if line["event"] == "request"] == [None]
+
     def test_an_organization_that_deletes_itself_leaves_its_row_to_the_operator(self, service, tenant, other):
         own = other.client("platform")
         answer = own.delete(f"/organizations/{other.id}")
@@ -293,7 +347,8 @@ class TestADatabaseThatTakesNoRows:
         yield running
         running.stop()
 
-    def test_breaks_no_request_and_rows_come_when_it_takes_them_again(self, service, admin, row):
+    def test_breaks_no_request_and_rows_come_when_it_takes_them_again(self, service, tenant, admin, anonymous, row):
+        user = tenant.with_password("agent")
         with closing(sqlite3.connect(service.database.path, timeout=10)) as connection:
             connection.execute(
                 "CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'no room'); END"
@@ -303,12 +358,14 @@ class TestADatabaseThatTakesNoRows:
                 admin.post("/teams", json={"name": "U"}, headers={"idempotency-key": "k"}),
                 admin.get("/teams"),
                 admin.get("/nowhere"),
+                anonymous.post("/auth/email-otp/verify", json={"email": "a@b.example", "code": "000000"}),
+                anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD}),
             ]
-            assert [answer.status_code for answer in answers] == [201, 201, 200, 404]
+            assert [answer.status_code for answer in answers] == [201, 201, 200, 404, 401, 200]
             assert len(ids(admin.get("/teams"))) == 2
             assert rows(service, "SELECT * FROM audit_log WHERE operation = 'createTeam'") == []
             connection.execute("DROP TRIGGER full")
-        assert [row(answer)["status"] for answer in answers] == [201, 201, 200, 404]
+        assert [row(answer)["status"] for answer in answers] == [201, 201, 200, 404, 401, 200]
 
     def test_a_tenant_that_goes_before_its_rows_are_stored_does_not_stop_those_of_others(self, tmp_path):
         slow = ThreadService(tmp_path / "slow", audit_flush_seconds=2)

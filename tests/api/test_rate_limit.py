@@ -132,7 +132,8 @@ class TestKeys:
         with service.database.write() as tx:
             passwords.store(tx, user.id, "hash")
             opened = sessions.start(tx, user.id, "hash", lifetime=60_000)
-        token = AccessTokens(service.settings.signing_keys(), 60).write(opened.id, user.id)
+        tokens = AccessTokens(service.settings.signing_keys(), 60)
+        token, _ = tokens.write(opened.id, user.id, ends_at=opened.expires_at)
         with Client(tenant.origin) as client:
             client.headers["authorization"] = f"Bearer {token}"
             answers = [client.get(path) for path in ("/nowhere", "/organization", "/nowhere")]

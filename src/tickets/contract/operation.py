@@ -142,8 +142,10 @@ class Plan:
             flask.g.call = Stages(
                 services=runtime.services,
                 exchange=exchange,
+                status=self._status,
                 reader=runtime.reader,
                 run=runtime.writer.run,
+                store=lambda tx, status: runtime.audit.store(tx, scope, exchange, status),
                 pool=runtime.pool,
             )
             return self._finish(await self.handler(**arguments), scope)
