@@ -66,10 +66,10 @@ class TestPurge:
         object.__setattr__(bench.settings, "audit_keep_days", 7)
         ages = [8 * clock.DAY] * (2 * audit.AT_ONCE + 3) + [6 * clock.DAY]
         texts = dict.fromkeys(("path", "query", "method", "ip", "request_id"), "")
-        others = dict.fromkeys(
+        nulls = dict.fromkeys(
             ("organization_id", "user_id", "api_key_id", "session_id", "operation", "user_agent", "body")
         )
-        values = {**texts, **others, "status": 200, "duration_ms": 1, "created_at": 0}
+        values = {**texts, **nulls, "status": 200, "duration_ms": 1, "created_at": 0}
         with bench.database.write() as tx:
             tx.many(
                 Statement(insert(AuditEntry).values({name: bindparam(name) for name in values})),
