@@ -164,7 +164,8 @@ class Settings:
         access_token_seconds: how long an access token is good.
         session_seconds: how long a session can be prolonged.
         password_reset_url: the page that sets a forgotten password; ``{token}`` becomes the token. The default is
-            the service's own, at the address that it is served at.
+            the service's own, at the address that it is served at; required in production, where people reach it by
+            another.
         cors_origins: origins that browsers may call from; none by default.
         trusted_proxies: networks whose ``X-Forwarded-For`` is believed.
         log_level: debug, info, warning or error.
@@ -220,6 +221,11 @@ class Settings:
             raise SettingsError("TICKETS_SECRET_KEY is too short: use at least 32 random characters.")
         if self.env == "production" and not self.secret_key:
             raise SettingsError("TICKETS_ENV=production needs TICKETS_SECRET_KEY: set at least 32 random characters.")
+        if self.env == "production" and not self.password_reset_url:
+            raise SettingsError(
+                "TICKETS_ENV=production needs TICKETS_PASSWORD_RESET_URL: set the page that mails link to, "
+                "like https://help.example.com/reset-password#token={token}."
+            )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:

@@ -48,7 +48,8 @@ class TestFromEnv:
         ],
     )
     def test_each_can_be_set(self, name, text, value):
-        settings = Settings.from_env({f"TICKETS_{name.upper()}": text, "TICKETS_SECRET_KEY": SECRET})
+        needed = {"TICKETS_SECRET_KEY": SECRET, "TICKETS_PASSWORD_RESET_URL": "https://a.example/{token}"}
+        settings = Settings.from_env({f"TICKETS_{name.upper()}": text, **needed})
         assert getattr(settings, name) == value
 
     def test_what_is_empty_is_not_set(self):
@@ -105,6 +106,10 @@ class TestFromEnv:
     def test_production_needs_a_secret(self):
         with pytest.raises(SettingsError, match="TICKETS_SECRET_KEY"):
             Settings.from_env({"TICKETS_ENV": "production"})
+
+    def test_production_needs_the_page_that_mails_link_to(self):
+        with pytest.raises(SettingsError, match="TICKETS_PASSWORD_RESET_URL"):
+            Settings.from_env({"TICKETS_ENV": "production", "TICKETS_SECRET_KEY": SECRET})
 
     def test_the_secret_is_not_shown(self):
         assert SECRET not in repr(Settings.from_env({"TICKETS_SECRET_KEY": SECRET}))

@@ -22,7 +22,7 @@ from tickets.cli.environment import (
 from tickets.cli.failures import Failure, program
 from tickets.cli.output import json_option, show, table
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import api_keys
+from tickets.domain import access, api_keys
 from tickets.models import ApiKey, Organization, User
 from tickets.settings import MAX_DAYS
 from tickets.shapes import moment
@@ -111,7 +111,7 @@ def create_api_key(
 ) -> None:
     """Make an API key; it is shown this once."""
     with ready_database() as database, database.write() as tx:
-        user = user_of(tx, email, None if org is None else organization_of(tx, org))
+        user = access.active(user_of(tx, email, None if org is None else organization_of(tx, org)), "email")
         row, key = api_keys.create(tx, user, name=name, scopes=scopes, rate_limit=rate_limit, expires_at=expires)
     show(
         {**created_api_key(row, key)},
