@@ -247,6 +247,12 @@ class TestRotateApiKey:
         assert str(new["id"]) in problem(refused, 409, "already_replaced")["detail"]
         made(admin.post(f"/api-keys/{new['id']}/rotate", json={}))
 
+    def test_a_key_that_has_expired_is_not_replaced(self, tenant, admin):
+        old = tenant.create("/api-keys", name="Robot", expires_at="2100-01-01T00:00:00Z")
+        with time_machine.travel(datetime(2100, 1, 1, tzinfo=UTC), tick=False):
+            refused = admin.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 60})
+        assert "make a new key" in problem(refused, 409, "conflict")["detail"]
+
     def test_a_key_cannot_rotate_what_it_could_not_give(self, tenant):
         old = tenant.create("/api-keys", name="Robot")
         with tenant.client("admin", scopes=["api_keys:write"]) as narrow:

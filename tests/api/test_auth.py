@@ -212,6 +212,14 @@ class TestRefreshTokens:
             answer = anonymous.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
             problem(answer, 401, "unauthorized")
 
+    def test_no_access_token_says_that_it_outlives_its_session(self, anonymous, tenant):
+        with time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC), tick=False) as clock:
+            tokens = login(anonymous, tenant.with_password("agent").email).json()
+            clock.shift(timedelta(days=30, seconds=-60))
+            renewed = anonymous.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}).json()
+            claims = jwt.decode(renewed["access_token"], options={"verify_signature": False})
+            assert (renewed["expires_in"], claims["exp"] - claims["iat"]) == (60, 60)
+
 
 class TestLogout:
     def test_both_tokens_are_dead_at_once(self, anonymous, tenant):

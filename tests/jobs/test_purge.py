@@ -3,14 +3,16 @@
 from datetime import UTC, datetime, timedelta
 
 import time_machine
+from sqlalchemy import bindparam, insert
 from workbench import Bench, until
 
 from tickets import clock
-from tickets.domain import mailboxes, organizations
+from tickets.db import Statement
+from tickets.domain import audit, mailboxes, organizations
 from tickets.http.idempotency import _STORE
 from tickets.jobs import purge_expired, queue
 from tickets.jobs.registry import KINDS, PERIODIC
-from tickets.models import IdempotencyRecord
+from tickets.models import AuditEntry, IdempotencyRecord
 
 COUNT = 2 * purge_expired.AT_ONCE + 3
 
@@ -78,6 +80,25 @@ class TestPurge:
         with bench.database.read() as tx:
             left = tx._connection.execute("SELECT email, purpose FROM mailboxes ORDER BY email").fetchall()
         assert left == [(f"{number}@acme.example", "reset_password") for number in range(2)]
+
+    def test_the_audit_log_is_kept_for_as_long_as_the_operator_says(self, bench: Bench):
+        object.__setattr__(bench.settings, "audit_keep_days", 7)
+        ages = [8 * clock.DAY] * (2 * audit.AT_ONCE + 3) + [6 * clock.DAY]
+        texts = dict.fromkeys(("path", "query", "method", "ip", "request_id"), "")
+        nulls = dict.fromkeys(
+            ("organization_id", "user_id", "api_key_id", "session_id", "operation", "user_agent", "body")
+        )
+        values = {**texts, **nulls, "status": 200, "duration_ms": 1, "created_at": 0}
+        with bench.database.write() as tx:
+            tx.many(
+                Statement(insert(AuditEntry).values({name: bindparam(name) for name in values})),
+                [{**values, "created_at": clock.now() - age} for age in ages],
+            )
+        bench.enqueue(purge_expired.KIND.name)
+        bench.worker(purge_expired.KIND)
+        until(lambda: bench.jobs() == [])
+        with bench.database.read() as tx:
+            assert audit.count(tx) == 1
 
     def test_a_service_purges_by_itself(self, bench: Bench):
 

@@ -22,13 +22,13 @@ from tickets.cli.environment import (
 from tickets.cli.failures import Failure, program
 from tickets.cli.output import json_option, show, table
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import api_keys
+from tickets.domain import access, api_keys
 from tickets.models import ApiKey, Organization, User
+from tickets.settings import MAX_DAYS
 from tickets.shapes import moment
 from tickets.shapes.api_keys import api_key as show_api_key
 from tickets.shapes.api_keys import created_api_key
 
-_MAX_DAYS = 36_500
 _PREFIX = re.compile(r"(tk_[a-z0-9]{8})(?:_.*)?", re.ASCII)
 
 _ALL = (
@@ -80,8 +80,8 @@ class _Expiry(click.ParamType[int]):
         now = clock.now()
         length = duration(value)
         if length is not None:
-            if length > _MAX_DAYS * clock.DAY:
-                self.fail(f"{value!r} is too far away; use at most {_MAX_DAYS}d, or leave it out for ever.", param, ctx)
+            if length > MAX_DAYS * clock.DAY:
+                self.fail(f"{value!r} is too far away; use at most {MAX_DAYS}d, or leave it out for ever.", param, ctx)
             return now + length
         if not clock.is_rfc3339(value):
             self.fail(f"{value!r} cannot be used; write 90d, 12h or 2027-01-31T00:00:00Z.", param, ctx)
@@ -117,7 +117,7 @@ def create_api_key(
 ) -> None:
     """Make an API key; it is shown this once."""
     with ready_database() as database, database.write() as tx:
-        user = user_of(tx, email, None if org is None else organization_of(tx, org))
+        user = access.active(user_of(tx, email, None if org is None else organization_of(tx, org)), "email")
         row, key = api_keys.create(tx, user, name=name, scopes=scopes, rate_limit=rate_limit, expires_at=expires)
     show(
         {**created_api_key(row, key)},

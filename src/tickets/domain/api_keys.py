@@ -9,7 +9,7 @@ from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
-from tickets.errors import AlreadyReplaced, InputError, InsufficientScope, InvalidRequest
+from tickets.errors import AlreadyReplaced, Conflict, InputError, InsufficientScope, InvalidRequest
 from tickets.models import ApiKey, Organization, User
 
 TOUCH_EVERY = clock.MINUTE
@@ -111,10 +111,13 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
 
     Raises:
         AlreadyReplaced: the key has a successor, which is the one to replace.
+        Conflict: the key has expired, and the new one would have with it.
         InsufficientScope: the caller's own key lacks one of the scopes.
     """
     if api_key.replaced_by_id is not None:
         raise AlreadyReplaced(f"This key was replaced by the key {api_key.replaced_by_id}; replace that one.")
+    if api_key.expires_at is not None and api_key.expires_at <= clock.now():
+        raise Conflict("This key has expired, and one like it would have too; make a new key with POST /api-keys.")
     _may_give(caller, api_key.scopes)
     made = create(
         tx,

@@ -23,7 +23,7 @@ _LIVE = (
     Organization.deleted_at.is_(None),
 )
 _FIND = Statement(
-    select(Session.id, Session.user_id, User.organization_id, User.role)
+    select(Session.id, Session.user_id, Session.expires_at, User.organization_id, User.role)
     .join(User, User.id == Session.user_id)
     .join(Organization, Organization.id == User.organization_id)
     .where(Session.id == bindparam("session_id"), *_LIVE)
@@ -46,11 +46,12 @@ _END_ALL = Statement(
 
 
 class Opened(NamedTuple):
-    """A session that was begun or prolonged; its refresh token is stored nowhere."""
+    """A session that was begun or prolonged, and when it ends; its refresh token is stored nowhere."""
 
     id: int
     user_id: int
     organization_id: int
+    expires_at: int
     refresh_token: str
 
 
@@ -82,7 +83,7 @@ def start(tx: Transaction, user_id: int, password_hash: str, *, lifetime: int) -
         expires_at=moment + lifetime,
         ended_at=None,
     )
-    return Opened(session_id, user.id, user.organization_id, _give(tx, session_id))
+    return Opened(session_id, user.id, user.organization_id, moment + lifetime, _give(tx, session_id))
 
 
 def prolong(tx: Transaction, refresh_token: str) -> Opened | None:
@@ -104,7 +105,7 @@ def prolong(tx: Transaction, refresh_token: str) -> Opened | None:
         end(tx, session.id)
         return None
     tx.run(_USE, of=digest, now=clock.now())
-    return Opened(session.id, session.user_id, session.organization_id, _give(tx, session.id))
+    return Opened(session.id, session.user_id, session.organization_id, session.expires_at, _give(tx, session.id))
 
 
 def find(tx: Transaction, session_id: int) -> Row | None:

@@ -1,9 +1,13 @@
 """purge_expired: what nobody will ask for any more is deleted, every hour."""
 
+from collections.abc import Callable
+from functools import partial
+
 from sqlalchemy import bindparam, delete, select
 
 from tickets import clock
-from tickets.db import Statement
+from tickets.db import Statement, Transaction
+from tickets.domain import audit
 from tickets.jobs.kind import Context, Kind
 from tickets.jobs.queue import Claimed
 from tickets.models import IdempotencyRecord as Record
@@ -87,10 +91,20 @@ _PURGE = (
 
 def _run(_: Claimed, context: Context) -> None:
     for statement, kept_for in _PURGE:
-        deleted = AT_ONCE
-        while deleted >= AT_ONCE:  # more, when an address has several rows
-            with context.database.write() as tx:
-                deleted = tx.run(statement, before=clock.now() - kept_for)
+        _in_bites(context, partial(_delete, statement, kept_for), AT_ONCE)
+    oldest = clock.now() - context.settings.audit_keep_days * clock.DAY
+    _in_bites(context, partial(audit.purge, before=oldest), audit.AT_ONCE)
+
+
+def _delete(statement: Statement, kept_for: int, tx: Transaction) -> int:
+    return tx.run(statement, before=clock.now() - kept_for)
+
+
+def _in_bites(context: Context, purge: Callable[[Transaction], int], most: int) -> None:
+    deleted = most
+    while deleted >= most:  # more, when an address has several rows
+        with context.database.write() as tx:
+            deleted = purge(tx)
 
 
 KIND = Kind("purge_expired", _run, attempts=3)
