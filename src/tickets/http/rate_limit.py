@@ -6,6 +6,7 @@ The headers are the ``x-ratelimit-*`` family and ``RateLimit`` / ``RateLimit-Pol
 
 import fcntl
 import math
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
@@ -17,6 +18,7 @@ import structlog
 from limits import RateLimitItem, parse
 
 from tickets import clock
+from tickets.db.gate import PRIVATE
 from tickets.domain.access import Principal
 from tickets.errors import RateLimited
 from tickets.http.exchange import Exchange
@@ -40,7 +42,9 @@ def counting_alone(database: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(database.with_name(f"{database.name}.serving").open("ab"))
+            # Read-only, so that a disk can become so while the service goes on.
+            file = os.open(database.with_name(f"{database.name}.serving"), os.O_RDONLY | os.O_CREAT, PRIVATE)
+            stack.callback(os.close, file)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             log.warning("another process serves this database: rate limits are counted by each alone")
