@@ -24,7 +24,7 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from tickets import clock
+from tickets import clock, migrations
 from tickets.contract.document import Document
 from tickets.contract.resolver import TagResolver
 from tickets.db import Database
@@ -47,6 +47,7 @@ SERVICES = Services(
     tokens=AccessTokens(SETTINGS.signing_keys(), SETTINGS.access_token_seconds),
     one_time=OneTimeSecrets(SETTINGS.signing_keys()),
     failed_logins=FailedLogins(SETTINGS),
+    revision=migrations.head(),
     started_at=clock.now(),
 )
 LIMITER = FixedWindowRateLimiter(MemoryStorage())
