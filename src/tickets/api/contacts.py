@@ -26,7 +26,7 @@ def list_contacts(
 def create_contact(*, body: wire.ContactCreate) -> wire.Contact:
     """Add a contact."""
     call = current()
-    return show(contacts.create(call.tx, call.caller.organization_id, **body))
+    return show(contacts.create(call.tx, call.caller.actor, call.caller.organization_id, **body))
 
 
 def get_contact(*, contact_id: int) -> wire.Contact:
@@ -39,7 +39,7 @@ def update_contact(*, contact_id: int, body: wire.ContactUpdate) -> wire.Contact
     """Change a contact."""
     call = current()
     contact = access.contact(call.tx, call.caller, contact_id)
-    return show(contacts.change(call.tx, contact, call.expect(contact, body)))
+    return show(contacts.change(call.tx, call.caller.actor, contact, call.expect(contact, body)))
 
 
 def delete_contact(*, contact_id: int) -> None:
@@ -47,4 +47,4 @@ def delete_contact(*, contact_id: int) -> None:
     call = current()
     contact = access.contact(call.tx, call.caller, contact_id)
     call.expect(contact)
-    contacts.remove(call.tx, contact)
+    contacts.remove(call.tx, call.caller.actor, contact)

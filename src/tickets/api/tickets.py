@@ -2,7 +2,7 @@
 
 from tickets import wire
 from tickets.clock import parse_rfc3339
-from tickets.domain import access, lifecycle, records
+from tickets.domain import access, entities, lifecycle
 from tickets.domain.listings import TICKETS, where
 from tickets.http.context import current
 from tickets.models import Ticket
@@ -66,4 +66,4 @@ def delete_ticket(*, ticket_id: int) -> None:
     call = current()
     ticket = access.ticket(call.tx, call.caller, ticket_id)
     call.expect(ticket)
-    records.remove(call.tx, Ticket, ticket)
+    entities.remove(call.tx, call.caller.actor, Ticket, ticket)

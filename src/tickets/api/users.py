@@ -28,7 +28,7 @@ def create_user(*, body: wire.UserCreate) -> wire.User:
     """Make an account."""
     call = current()
     access.verified(call.tx, call.caller)
-    return show(users.create(call.tx, call.caller.organization_id, **body))
+    return show(users.create(call.tx, call.caller.actor, call.caller.organization_id, **body))
 
 
 def get_user(*, user_id: int) -> wire.User:
@@ -43,7 +43,7 @@ def update_user(*, user_id: int, body: wire.UserUpdate) -> wire.User:
     user = access.managed_user(call.tx, call.caller, user_id)
     if "email" in body:
         access.verified(call.tx, call.caller)
-    return show(users.change(call.tx, user, call.expect(user, body)))
+    return show(users.change(call.tx, call.caller.actor, user, call.expect(user, body)))
 
 
 def delete_user(*, user_id: int) -> None:
@@ -51,4 +51,4 @@ def delete_user(*, user_id: int) -> None:
     call = current()
     user = access.managed_user(call.tx, call.caller, user_id)
     call.expect(user)
-    users.remove(call.tx, user)
+    users.remove(call.tx, call.caller.actor, user)

@@ -24,6 +24,7 @@ _BY_DIGEST = Statement(
         ApiKey.expires_at,
         ApiKey.last_used_at,
         User.role,
+        User.name,
     )
     .join(User, User.id == ApiKey.user_id)
     .where(ApiKey.digest == bindparam("digest"), ApiKey.revoked_at.is_(None), User.is_active.is_(True))
@@ -145,6 +146,7 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
         user_id=found.user_id,
         organization_id=found.organization_id,
         role=found.role,
+        name=found.name,
         scopes=frozenset(found.scopes),
         api_key_id=found.id,
         rate_limit=found.rate_limit,

@@ -5,7 +5,7 @@ from typing import Any
 
 from tickets import clock
 from tickets.db import Row, Transaction
-from tickets.domain import access, contacts, organizations, records
+from tickets.domain import access, contacts, entities, organizations, records
 from tickets.domain.access import Principal
 from tickets.errors import Forbidden, InputError, InvalidTransition
 from tickets.models import Ticket
@@ -34,8 +34,9 @@ def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, sou
     values = {**_CREATED, "tags": [], "custom_fields": {}, **fields}
     if "contact_id" not in values:
         values["contact_id"] = contacts.of_caller(tx, caller).id
-    return records.add(
+    return entities.add(
         tx,
+        caller.actor,
         Ticket,
         organization_id=caller.organization_id,
         number=organizations.count_up(tx, caller.organization_id, "tickets"),
@@ -64,7 +65,7 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
     _refer(tx, caller, changes)
     if "status" in changes:
         changes |= moved(ticket, changes["status"])
-    return records.change(tx, Ticket, ticket, changes)
+    return entities.change(tx, caller.actor, Ticket, ticket, changes)
 
 
 def moved(ticket: Row, status: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from tickets.models import Counter, Organization
 
 DEFAULT_SETTINGS = {"timezone": "UTC", "allow_self_registration": False, "require_verified_email": False}
 
+COUNTERS = ("tickets", "events")
+
 _BY_SLUG = Statement(select(*Organization.__table__.c).where(Organization.slug == bindparam("slug")))
 _START_COUNTER = Statement(
     insert(Counter).values(organization_id=bindparam("organization_id"), name=bindparam("name"), value=0)
@@ -33,7 +35,8 @@ def create(tx: Transaction, *, name: str, slug: str | None = None, settings: Map
         slug = _free_slug(tx, ids.slug(name))
     chosen = _settings({**DEFAULT_SETTINGS, **(settings or {})})
     organization = records.add(tx, Organization, name=name, slug=slug, settings=chosen)
-    tx.run(_START_COUNTER, organization_id=organization.id, name="tickets")
+    for counter in COUNTERS:
+        tx.run(_START_COUNTER, organization_id=organization.id, name=counter)
     return organization
 
 

@@ -18,7 +18,7 @@ _START = Statement(
 )
 _LIVE = (Session.ended_at.is_(None), Session.expires_at > bindparam("now"), User.is_active.is_(True))
 _FIND = Statement(
-    select(Session.id, Session.user_id, User.organization_id, User.role)
+    select(Session.id, Session.user_id, User.organization_id, User.role, User.name)
     .join(User, User.id == Session.user_id)
     .where(Session.id == bindparam("session_id"), *_LIVE)
 )

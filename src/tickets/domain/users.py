@@ -7,7 +7,8 @@ from sqlalchemy import bindparam, select
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import contacts, records
+from tickets.domain import contacts, entities
+from tickets.domain.events import Actor
 from tickets.errors import LastAdmin
 from tickets.models import User
 
@@ -29,6 +30,7 @@ _BY_ID = Statement(select(*User.__table__.c).where(User.id == bindparam("id")))
 
 def create(
     tx: Transaction,
+    by: Actor,
     organization_id: int,
     *,
     email: str,
@@ -41,6 +43,7 @@ def create(
 
     Args:
         tx: where to write.
+        by: who makes it.
         organization_id: of the account.
         email: in any letter case; it is kept in lower case.
         name: shown to others.
@@ -48,8 +51,9 @@ def create(
         is_active: whether it can be used.
         vouched: whether who makes it knows whose address it is; who signs up has to verify it.
     """
-    user = records.add(
+    user = entities.add(
         tx,
+        by,
         User,
         organization_id=organization_id,
         email=email.lower(),
@@ -59,7 +63,7 @@ def create(
         email_verified_at=clock.now() if vouched else None,
     )
     if vouched:
-        contacts.claim(tx, user)
+        contacts.claim(tx, by, user)
     return user
 
 
@@ -67,8 +71,9 @@ def verify(tx: Transaction, user: Row) -> Row:
     """Note that whoever has the account reads the mail sent to its address."""
     if user.email_verified_at is not None:
         return user
-    contacts.claim(tx, user)
-    return records.change(tx, User, user, {"email_verified_at": clock.now()})
+    by = Actor("user", user.id, user.name)
+    contacts.claim(tx, by, user)
+    return entities.change(tx, by, User, user, {"email_verified_at": clock.now()})
 
 
 def by_id(tx: Transaction, user_id: int) -> Row | None:
@@ -81,7 +86,7 @@ def by_email(tx: Transaction, email: str) -> Row | None:
     return tx.first(_BY_EMAIL, email=email.lower())
 
 
-def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
+def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) -> Row:
     """Change an account; the contact tied to it follows its e-mail.
 
     Raises:
@@ -90,20 +95,20 @@ def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
     changes = dict(changes)
     if "email" in changes:
         changes["email"] = changes["email"].lower()
-        contacts.follow(tx, user, changes["email"])
+        contacts.follow(tx, by, user, changes["email"])
     if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
         _keep_an_admin(tx, user, "demoted or deactivated")
-    return records.change(tx, User, user, changes)
+    return entities.change(tx, by, User, user, changes)
 
 
-def remove(tx: Transaction, user: Row) -> None:
+def remove(tx: Transaction, by: Actor, user: Row) -> None:
     """Delete an account with its keys; tickets and comments stay, without the name.
 
     Raises:
         LastAdmin: the organization would be left without an active admin.
     """
     _keep_an_admin(tx, user, "deleted")
-    records.remove(tx, User, user)
+    entities.remove(tx, by, User, user)
 
 
 def _keep_an_admin(tx: Transaction, user: Row, fate: str) -> None:
