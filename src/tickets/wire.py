@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 Id: TypeAlias = int
 
@@ -366,7 +366,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write', 'audit:read']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write', 'events:read', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -517,6 +517,58 @@ class CommentList(TypedDict):
 
 class ApiKeyList(TypedDict):
     data: list[ApiKey]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+Since: TypeAlias = int
+
+
+EventEntity: TypeAlias = Literal['ticket', 'comment', 'contact', 'user', 'team']
+
+
+EventType: TypeAlias = Literal['ticket.created', 'ticket.updated', 'ticket.deleted', 'comment.created', 'comment.updated', 'comment.deleted', 'contact.created', 'contact.updated', 'contact.deleted', 'user.created', 'user.updated', 'user.deleted', 'team.created', 'team.updated', 'team.deleted']
+
+
+class Actor(TypedDict):
+    type: Literal['user', 'system']
+    id: int | None
+    name: str
+
+
+class Change(TypedDict):
+    old: Any
+    new: Any
+
+
+class Event(TypedDict):
+    seq: int
+    type: EventType
+    created_at: Timestamp
+    actor: Actor
+    data: dict[str, Any]
+    changes: NotRequired[dict[str, Change]]
+    status_changed: NotRequired[bool]
+    previous_status: NotRequired[TicketStatus]
+
+
+class EventList(TypedDict):
+    data: list[Event]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+class HistoryEntry(TypedDict):
+    id: Id
+    field: str
+    old: Any
+    new: Any
+    actor: Actor
+    created_at: Timestamp
+
+
+class HistoryList(TypedDict):
+    data: list[HistoryEntry]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
 

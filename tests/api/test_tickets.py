@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from api.checks import NOBODY, ids, made, problem
+from api.checks import NOBODY, ids, made, problem, walk
 from factories import Client
 
 STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
@@ -399,3 +399,57 @@ class TestDeleteTicket:
     @pytest.mark.parametrize("role", ["agent", "user"])
     def test_only_an_admin_deletes(self, tenant, role):
         problem(tenant.client(role).delete(f"/tickets/{tenant.ticket()['id']}"), 403, "forbidden")
+
+
+class TestListTicketHistory:
+    def test_each_field_that_changed_is_one_entry(self, tenant, admin, agent):
+        ticket = tenant.ticket()
+        agent.patch(f"/tickets/{ticket['id']}", json={"status": "resolved", "tags": ["a"]})
+        admin.patch(f"/tickets/{ticket['id']}", json={"custom_fields": {"floor": 3}})
+        now = admin.get(f"/tickets/{ticket['id']}").json()
+        entries = admin.get(f"/tickets/{ticket['id']}/history").json()["data"]
+        assert [(entry["field"], entry["old"], entry["new"]) for entry in entries] == [
+            ("status", "open", "resolved"),
+            ("tags", [], ["a"]),
+            ("resolved_at", None, now["resolved_at"]),
+            ("custom_fields", {}, {"floor": 3}),
+        ]
+        assert [entry["actor"]["id"] for entry in entries] == [tenant.users[r].id for r in ("agent",) * 3 + ("admin",)]
+        assert entries[-1]["created_at"] == now["updated_at"]
+        assert len({entry["id"] for entry in entries}) == 4
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
+    @pytest.mark.parametrize("sort", ["created_at", "-created_at"])
+    def test_a_page_may_end_in_the_midst_of_a_change(self, tenant, admin, limit, sort):
+        ticket = tenant.ticket()
+        path = f"/tickets/{ticket['id']}"
+        for number in range(4):
+            change = {"subject": f"S{number}", "description": f"D{number}", "tags": [f"t{number}"]}
+            assert admin.patch(path, json=change).status_code == 200
+        whole = admin.get(f"{path}/history", params={"sort": sort, "limit": 200}).json()["data"]
+        assert len(whole) == 12
+        assert [entry["id"] for entry in whole] == sorted((e["id"] for e in whole), reverse=sort.startswith("-"))
+        assert list(walk(admin, f"{path}/history", limit=limit, sort=sort)) == whole
+        pages, cursor = [], None
+        page = admin.get(f"{path}/history", params={"limit": limit, "sort": sort}).json()
+        while page["next_cursor"]:
+            page = admin.get(
+                f"{path}/history", params={"limit": limit, "sort": sort, "cursor": page["next_cursor"]}
+            ).json()
+        pages = page["data"]
+        while cursor := page["prev_cursor"]:
+            page = admin.get(f"{path}/history", params={"limit": limit, "sort": sort, "cursor": cursor}).json()
+            pages = page["data"] + pages
+        assert pages == whole
+
+    def test_a_user_reads_that_of_their_own_tickets_only(self, tenant, user, admin):
+        own = made(user.post("/tickets", json={"subject": "S", "description": "D"}))
+        admin.patch(f"/tickets/{own['id']}", json={"priority": "high"})
+        [entry] = user.get(f"/tickets/{own['id']}/history").json()["data"]
+        assert entry["field"] == "priority"
+        problem(user.get(f"/tickets/{tenant.ticket()['id']}/history"), 404, "not_found")
+
+    def test_a_ticket_that_is_gone_has_none(self, tenant, admin):
+        ticket = tenant.ticket()
+        admin.delete(f"/tickets/{ticket['id']}")
+        problem(admin.get(f"/tickets/{ticket['id']}/history"), 404, "not_found")

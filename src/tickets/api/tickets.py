@@ -3,9 +3,11 @@
 from tickets import wire
 from tickets.clock import parse_rfc3339
 from tickets.domain import access, entities, lifecycle
+from tickets.domain.history import HISTORY
 from tickets.domain.listings import TICKETS, where
 from tickets.http.context import current
 from tickets.models import Ticket
+from tickets.shapes.events import history_entry as show_entry
 from tickets.shapes.tickets import ticket as show
 
 
@@ -67,3 +69,13 @@ def delete_ticket(*, ticket_id: int) -> None:
     ticket = access.ticket(call.tx, call.caller, ticket_id)
     call.expect(ticket)
     entities.remove(call.tx, call.caller.actor, Ticket, ticket)
+
+
+def list_ticket_history(*, ticket_id: int, sort: str, limit: int, cursor: str | None = None) -> wire.HistoryList:
+    """List what changed on a ticket, field by field."""
+    call = current()
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    page: wire.HistoryList = call.page(
+        HISTORY, show_entry, where=where(ticket_id=ticket.id), sort=sort, limit=limit, cursor=cursor
+    )
+    return page

@@ -9,10 +9,13 @@ from sqlalchemy import bindparam, or_, select
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import events, records
 from tickets.domain.events import Actor
+from tickets.errors import InUse
 from tickets.models import Base
 
 AT_ONCE = 500
 """Most rows that are held at a time."""
+MOST_NAMERS = 10_000
+"""Most rows of a table that change with the removal of what they name: others wait for so long to write."""
 
 Model = type[Base]
 
@@ -37,8 +40,15 @@ def change(tx: Transaction, by: Actor, model: Model, entity: Row, changes: Mappi
 
 
 def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
-    """Delete an entity with what belongs to it, of which no event tells; what names it names nothing then."""
+    """Delete an entity with what belongs to it, of which no event tells; what names it names nothing then.
+
+    Raises:
+        InUse: too much names it for one transaction.
+    """
     for named in _namers(model):
+        if tx.first(named.beyond, gone=entity.id) is not None:
+            noun = named.model.__tablename__
+            raise InUse(f"More than {MOST_NAMERS:,} {noun} name it; change those first, or leave it as it is.")
         while rows := tx.all(named.find, gone=entity.id):
             for row in rows:
                 change(tx, by, named.model, row, {c: None for c in named.columns if getattr(row, c) == entity.id})
@@ -55,6 +65,7 @@ class _Namer(NamedTuple):
     model: Model
     columns: list[str]
     find: Statement
+    beyond: Statement
 
 
 @cache
@@ -69,5 +80,7 @@ def _namers(model: Model) -> list[_Namer]:
         )
         if columns:
             names = or_(*(table.c[column] == bindparam("gone") for column in columns))
-            found.append(_Namer(mapper.class_, columns, Statement(select(*table.c).where(names).limit(AT_ONCE))))
+            find = Statement(select(*table.c).where(names).order_by(table.c.id).limit(AT_ONCE))
+            beyond = Statement(select(table.c.id).where(names).limit(1).offset(MOST_NAMERS))
+            found.append(_Namer(mapper.class_, columns, find, beyond))
     return sorted(found, key=lambda namer: namer.model.__name__)

@@ -13,6 +13,7 @@ from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import organizations, records
 from tickets.models import Base, Comment, Contact, Event, Team, Ticket, User
+from tickets.models.events import VERBS
 from tickets.shapes.comments import comment as show_comment
 from tickets.shapes.contacts import contact as show_contact
 from tickets.shapes.teams import team as show_team
@@ -74,9 +75,12 @@ _PURGE = Statement(
 )
 
 
-def is_told(model: type[Base]) -> bool:
-    """Tell whether the log tells of an entity."""
-    return model in _KINDS
+def types(asked: list[str] | None, entities: list[str] | None) -> list[str] | None:
+    """Return the types of events that were asked for by type and by kind of entity; None for all."""
+    if entities is None:
+        return asked
+    of_entities = [f"{entity}.{verb}" for entity in entities for verb in VERBS]
+    return of_entities if asked is None else [type_ for type_ in asked if type_ in of_entities]
 
 
 def created(tx: Transaction, by: Actor, model: type[Base], row: Row) -> None:
@@ -126,8 +130,8 @@ def _append(
         actor_name=by.name,
         data=kind.show(row) if shown is None else shown,
         changes=changes,
-        is_history=changes is not None and kind.name == "ticket",
-        created_at=clock.now(),
+        is_history=bool(changes) and kind.name == "ticket",
+        created_at=clock.now() if verb == "deleted" else row.updated_at,
     )
 
 

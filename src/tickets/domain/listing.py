@@ -10,7 +10,7 @@ from sqlalchemy.sql.operators import custom_op
 
 from tickets.db import Row, Statement, Transaction
 
-Kind = Literal["in", "from", "before"]
+Kind = Literal["in", "from", "before", "after"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Filter:
 
     Attributes:
         column: what is compared.
-        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``.
+        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``, ``after``.
         selective: whether so few rows match that reading and sorting them beats walking the organization's
             rows in the asked order; SQLite cannot know that without statistics.
     """
@@ -106,7 +106,7 @@ class Listing:
         if position is not None:
             bound |= {"key": position.key, "id": position.id}
         rows = tx.all(statement, **bound)
-        return _slice(rows[:limit], sort.removeprefix("-"), position, more=len(rows) > limit)
+        return slice_of(rows[:limit], sort.removeprefix("-"), position, more=len(rows) > limit)
 
     def _build(
         self, shape: tuple[tuple[str, int, bool], ...], sort: str, *, positioned: bool, backwards: bool
@@ -128,7 +128,7 @@ class Listing:
         return Statement(query.order_by(*order).limit(bindparam("limit")), raw_json=True)
 
 
-def _slice(rows: list[Row], key: str, position: Position | None, *, more: bool) -> Slice:
+def slice_of(rows: list[Row], key: str, position: Position | None, *, more: bool) -> Slice:
     """Put a page's rows in the asked order and say where its neighbours begin."""
     if not rows:
         return Slice([], None, None)
@@ -153,6 +153,8 @@ def _condition(spec: Filter, name: str, count: int, *, null: bool) -> ColumnElem
         return spec.column >= values[0]
     if spec.kind == "before":
         return spec.column < values[0]
+    if spec.kind == "after":
+        return spec.column > values[0]
     if null and not values:
         return spec.column.is_(None)
     among = spec.column == values[0] if count == 1 else spec.column.in_(values)

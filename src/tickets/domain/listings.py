@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from tickets.domain.listing import Filter, Listing
-from tickets.models import ApiKey, AuditEntry, Comment, Contact, Organization, Team, TeamMember, Ticket, User
+from tickets.models import ApiKey, AuditEntry, Comment, Contact, Event, Organization, Team, TeamMember, Ticket, User
 
 
 def _sorts(model: Any, *more: str) -> dict[str, ColumnElement[Any]]:
@@ -108,6 +108,22 @@ API_KEYS = Listing(
     _api_key.id,
     filters={"organization_id": Filter(_api_key.organization_id), "user_id": Filter(_api_key.user_id)},
     sorts=_sorts(ApiKey),
+)
+
+_event = Event.__table__.c
+EVENTS = Listing(
+    select(*_event),
+    _event.id,
+    filters={
+        "organization_id": Filter(_event.organization_id),
+        "since": Filter(_event.seq, "after"),
+        "type": Filter(_event.type),
+        "entity_id": Filter(_event.entity_id),
+        "ticket_id": Filter(_event.ticket_id, selective=True),
+        "created_from": Filter(_event.created_at, "from"),
+        "created_to": Filter(_event.created_at, "before"),
+    },
+    sorts={"seq": _event.seq},
 )
 
 _entry = AuditEntry.__table__.c

@@ -10,6 +10,7 @@ import flask
 from tickets.contract.document import Document
 from tickets.db import Row, Transaction
 from tickets.domain.access import Principal
+from tickets.domain.history import History
 from tickets.domain.listing import Listing
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import InputError, PreconditionFailed, VersionConflict
@@ -102,7 +103,7 @@ class Call:
 
     def page(
         self,
-        listing: Listing,
+        listing: Listing | History,
         show: Callable[[Row], Any],
         *,
         where: Mapping[str, Sequence[Any]],

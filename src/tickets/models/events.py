@@ -7,7 +7,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.models.base import Base, Big
 
-ENTITIES = ("ticket", "comment", "contact", "user", "team")
 VERBS = ("created", "updated", "deleted")
 
 
