@@ -324,6 +324,20 @@ class TicketUpdate(TypedDict):
     version: NotRequired[Version]
 
 
+class TicketReplace(TypedDict):
+    subject: TicketSubject
+    description: TicketDescription
+    status: TicketStatus
+    priority: TicketPriority
+    type: TicketType
+    contact_id: Id
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+    version: NotRequired[Version]
+
+
 CommentVisibility: TypeAlias = Literal['public', 'internal']
 
 

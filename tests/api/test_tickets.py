@@ -1,6 +1,7 @@
 """Tickets: who may set what, the moves between statuses, filters."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
 
 import pytest
 import time_machine
@@ -382,6 +383,46 @@ class TestUpdateTicket:
         with _at(0):
             body = admin.patch(f"/tickets/{ticket['id']}", json={"priority": "high"}).json()
         assert body["updated_at"] == ticket["updated_at"]
+
+
+class TestReplaceTicket:
+    WHOLE: ClassVar[dict[str, Any]] = {
+        "subject": "S",
+        "description": "D",
+        "status": "pending",
+        "priority": "low",
+        "type": "task",
+    }
+
+    def test_what_is_left_out_is_emptied(self, tenant, admin):
+        given = {"assignee_id": tenant.user("agent").id, "team_id": tenant.team()["id"]}
+        ticket = tenant.ticket(**given, tags=["a"], custom_fields={"floor": 3})
+        body = {**self.WHOLE, "contact_id": ticket["contact_id"]}
+        answer = admin.put(f"/tickets/{ticket['id']}", json=body)
+        assert answer.status_code == 200
+        changed = answer.json()
+        assert body.items() <= changed.items()
+        assert [changed[name] for name in ("assignee_id", "team_id", "tags", "custom_fields")] == [None, None, [], {}]
+        assert (changed["version"], answer.headers["etag"]) == (2, '"2"')
+        assert admin.put(f"/tickets/{ticket['id']}", json=body).json() == changed
+
+    def test_what_is_required_is_asked_for(self, tenant, admin):
+        answer = admin.put(f"/tickets/{tenant.ticket()['id']}", json={"subject": "S"})
+        missing = ("/description", "/status", "/priority", "/type", "/contact_id")
+        problem(answer, 400, "invalid_request", *missing)
+
+    def test_it_keeps_to_the_moves_and_to_versions_as_patch_does(self, tenant, admin, agent, user):
+        ticket = tenant.ticket()
+        path, body = f"/tickets/{ticket['id']}", {**self.WHOLE, "contact_id": ticket["contact_id"]}
+        admin.patch(path, json={"status": "closed"})
+        problem(admin.put(path, json=body), 409, "invalid_transition", "/status")
+        problem(admin.put(path, json={**body, "version": 1}), 409, "version_conflict", "/version")
+        stale = admin.put(path, json=body, headers={"if-match": '"1"'})
+        problem(stale, 412, "precondition_failed", "/If-Match", where="header")
+        problem(user.put(path, json=body), 403, "forbidden")
+        taken = {**body, "status": "open", "assignee_id": tenant.users["admin"].id}
+        problem(agent.put(path, json=taken), 403, "forbidden", "/assignee_id")
+        assert agent.put(path, json={**taken, "assignee_id": tenant.users["agent"].id}).status_code == 200
 
 
 class TestDeleteTicket:

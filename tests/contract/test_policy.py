@@ -81,6 +81,10 @@ class Operation:
             "token": "unknown",
             "code": "123456",
             "overlap_seconds": 60,
+            "status": "open",
+            "priority": "low",
+            "type": "task",
+            "contact_id": NOBODY,
         }
         required = self.schema.get("required") or [next(name for name in self.schema["properties"] if name in known)]
         made: dict[str, Any] = {name: known[name] for name in required}
@@ -330,8 +334,10 @@ class TestWhoseItIs:
     def test_in_a_body(self, tenant, other, operation, name):
         ticket = tenant.ticket()
         body = operation.body()
-        if str(operation) == "createComment":
-            body["ticket_id"] = ticket["id"]
+        # What the body must name besides is there.
+        body |= {
+            there: ticket[own] for there, own in (("ticket_id", "id"), ("contact_id", "contact_id")) if there in body
+        }
         response = self._ask_twice(
             tenant,
             other,

@@ -56,6 +56,14 @@ def get_ticket(*, ticket_id: int) -> wire.Ticket:
     return show(access.ticket(call.tx, call.caller, ticket_id))
 
 
+def replace_ticket(*, ticket_id: int, body: wire.TicketReplace) -> wire.Ticket:
+    """Set all of a ticket anew."""
+    call = current()
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    whole = {**lifecycle.EMPTY, **call.expect(ticket, body)}
+    return show(lifecycle.change(call.tx, call.caller, ticket, whole))
+
+
 def update_ticket(*, ticket_id: int, body: wire.TicketUpdate) -> wire.Ticket:
     """Change a ticket."""
     call = current()

@@ -18,7 +18,8 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "closed": frozenset({"open"}),
 }
 _OF_A_USER = frozenset({"subject", "description", "type", "tags"})
-_CREATED = {"priority": "medium", "type": "question", "assignee_id": None, "team_id": None}
+EMPTY: Mapping[str, Any] = {"assignee_id": None, "team_id": None, "tags": [], "custom_fields": {}}
+_CREATED = {**EMPTY, "priority": "medium", "type": "question"}
 
 
 def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, source: str = "api") -> Row:
@@ -31,7 +32,7 @@ def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, sou
     """
     _may_set(caller, fields)
     _refer(tx, caller, fields)
-    values = {**_CREATED, "tags": [], "custom_fields": {}, **fields}
+    values = {**_CREATED, **fields}
     if "contact_id" not in values:
         values["contact_id"] = contacts.of_caller(tx, caller).id
     return entities.add(
