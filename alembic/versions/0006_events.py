@@ -45,10 +45,24 @@ def upgrade() -> None:
         "ix_events_ticket_id", "events", ["ticket_id", "seq"], sqlite_where=sa.text("ticket_id IS NOT NULL")
     )
     op.create_index("ix_events_created_at", "events", ["created_at"], sqlite_where=sa.text("NOT is_history"))
+    op.create_index(
+        "ix_tickets_open",
+        "tickets",
+        ["organization_id", "created_at", "id"],
+        sqlite_where=sa.text("resolved_at IS NULL"),
+    )
+    op.create_index(
+        "ix_tickets_closed",
+        "tickets",
+        ["organization_id", "closed_at", "id"],
+        sqlite_where=sa.text("closed_at IS NOT NULL"),
+    )
     op.execute("INSERT INTO counters (organization_id, name, value) SELECT id, 'events', 0 FROM organizations")
 
 
 def downgrade() -> None:
     """Undo."""
     op.execute("DELETE FROM counters WHERE name = 'events'")
+    op.drop_index("ix_tickets_closed", "tickets")
+    op.drop_index("ix_tickets_open", "tickets")
     op.drop_table("events")

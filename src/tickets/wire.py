@@ -521,6 +521,7 @@ class TicketList(TypedDict):
     data: list[Ticket]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
+    total: NotRequired[int]
 
 
 class CommentList(TypedDict):

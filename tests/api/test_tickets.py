@@ -494,3 +494,36 @@ class TestListTicketHistory:
         ticket = tenant.ticket()
         admin.delete(f"/tickets/{ticket['id']}")
         problem(admin.get(f"/tickets/{ticket['id']}/history"), 404, "not_found")
+
+
+class TestListOpenTickets:
+    def test_it_shows_what_waits_for_work_the_oldest_first(self, tenant, admin):
+        made_ = {}
+        for minutes, status in enumerate(STATUSES):
+            with _at(minutes):
+                ticket = tenant.ticket()
+                made_[status] = ticket["id"]
+                if status != "open":
+                    assert admin.patch(f"/tickets/{ticket['id']}", json={"status": status}).status_code == 200
+        assert ids(admin.get("/tickets/open")) == [made_[status] for status in ("open", "in_progress", "pending")]
+        assert admin.patch(f"/tickets/{made_['resolved']}", json={"status": "open"}).status_code == 200
+        assert made_["resolved"] in ids(admin.get("/tickets/open"))
+
+    def test_a_user_sees_their_own_only(self, tenant, user):
+        tenant.ticket()
+        own = made(user.post("/tickets", json={"subject": "S", "description": "D"}))
+        assert ids(user.get("/tickets/open")) == [own["id"]]
+        assert ids(user.get("/tickets/closed")) == []
+
+
+class TestListClosedTickets:
+    def test_it_shows_what_is_closed_the_latest_first(self, tenant, admin):
+        tickets = [tenant.ticket() for _ in range(4)]
+        for minutes, place in enumerate((2, 0, 1)):
+            with _at(minutes):
+                admin.patch(f"/tickets/{tickets[place]['id']}", json={"status": "closed"})
+        admin.patch(f"/tickets/{tickets[3]['id']}", json={"status": "resolved"})
+        assert ids(admin.get("/tickets/closed")) == [tickets[place]["id"] for place in (1, 0, 2)]
+        with _at(10):
+            admin.patch(f"/tickets/{tickets[0]['id']}", json={"status": "open"})
+        assert ids(admin.get("/tickets/closed")) == [tickets[place]["id"] for place in (1, 2)]

@@ -367,8 +367,10 @@ class TestWhoseItIs:
         team, ticket = tenant.team(), tenant.ticket()
         tenant.comment(ticket)
         admin = tenant.client("admin")
+        assert admin.patch(f"/tickets/{tenant.ticket()['id']}", json={"status": "closed"}).status_code == 200
         assert admin.put(f"/teams/{team['id']}/members/{tenant.users['admin'].id}").status_code == 204
-        address = operation.address(team_id=team["id"], ticket_id=ticket["id"])
+        mine = {"user_id": tenant.users["admin"].id, "contact_id": ticket["contact_id"]}
+        address = operation.address(team_id=team["id"], ticket_id=ticket["id"], **mine)
         rows = admin.get(address, params={"limit": 200}).json()["data"]
         assert {row.get("data", row)["organization_id"] for row in rows} == {tenant.id}
 

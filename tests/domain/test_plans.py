@@ -77,7 +77,7 @@ def may_sort(question: Question) -> str:
         return "the tickets of a contact are few, and what is sorted is in another table"
     if several & {"contact_id", "own_contact_id", "ticket_id"}:
         return "the rows of a few contacts or tickets are few, and come from several places of the index"
-    if question.filters.keys() & {"contact_id", "own_contact_id"} and question.sort == "updated_at":
+    if question.filters.keys() & {"contact_id", "own_contact_id"} and question.sort in ("updated_at", "closed_at"):
         return "the tickets of a contact are few; they are indexed in the order of creation"
     other_order = {"created_from": "updated_at", "created_to": "updated_at", "updated_since": "created_at"}
     if any(other_order.get(name) == question.sort for name in question.filters):
@@ -92,7 +92,9 @@ def explain(database: Database) -> Iterator[Any]:
 
     def ask(question: Question, *, positioned: bool = False, descending: bool = True) -> list[str]:
         sort = f"-{question.sort}" if descending else question.sort
-        statement = ALL[question.name]._statement(question.shape, sort, positioned=positioned, backwards=False)
+        statement = ALL[question.name]._statement(
+            question.shape, sort, positioned=positioned, backwards=False, leaping=False
+        )
         compiled = statement.compiled(database.engine.dialect)
         rows = driver.execute(f"EXPLAIN QUERY PLAN {compiled.sql}", defaultdict(int)).fetchall()
         return [row[3] for row in rows]
@@ -131,6 +133,7 @@ def test_no_table_is_read_as_a_whole_and_rows_come_in_order(explain, question, p
         ("TICKETS", "assignee_id", "ix_tickets_organization_id_assignee_id"),
         ("TICKETS", "contact_id", "ix_tickets_contact_id"),
         ("TICKETS", "own_contact_id", "ix_tickets_contact_id"),
+        ("OPEN_TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("TICKETS", "team_id", "ix_tickets_team_id"),
         ("COMMENTS", "ticket_id", "ix_comments_ticket_id_created_at"),
         ("COMMENTS_TO_CONTACT", "ticket_id", "ix_comments_ticket_id_created_at"),
@@ -150,6 +153,16 @@ def test_a_filter_on_one_value_has_an_index_of_its_own(explain, name, filter_nam
         assert SORTING not in plan
 
 
+@pytest.mark.parametrize(
+    ("name", "sort", "index"),
+    [("OPEN_TICKETS", "created_at", "ix_tickets_open"), ("CLOSED_TICKETS", "closed_at", "ix_tickets_closed")],
+)
+def test_what_waits_and_what_is_closed_has_an_index_of_its_own(explain, name, sort, index):
+    for positioned in (False, True):
+        plan = explain(Question(name, (("organization_id", 1, False),), sort), positioned=positioned)
+        assert [index in step for step in plan] == [True], plan
+
+
 def test_the_queue_of_one_status_and_priority_has_an_index_of_its_own(explain):
     shape = tuple((name, 1, False) for name in ("organization_id", "status", "priority"))
     for positioned in (False, True):
@@ -161,6 +174,8 @@ def test_the_queue_of_one_status_and_priority_has_an_index_of_its_own(explain):
 def test_the_filters_without_an_index_of_their_own_are_known():
     # They take rows away from a walk in the asked order: accounts and visibilities are of two kinds only.
     without = {("USERS", "is_active"), ("COMMENTS", "visibility"), ("COMMENTS_TO_CONTACT", "visibility")}
+    # A contact's tickets are few; they are indexed in the order of creation, and read and sorted for any other.
+    without |= {("CLOSED_TICKETS", "own_contact_id")}
     # The audit log is written with each request and read now and then: each index would cost every request.
     for name in ("user_id", "api_key_id", "method", "operation", "status", "ip"):
         without |= {("AUDIT_LOG", name), ("AUDIT_LOG_OF_ALL", name)}

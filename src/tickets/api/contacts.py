@@ -1,10 +1,13 @@
 """Contacts: the people who raise tickets."""
 
+from typing import Any
+
 from tickets import wire
 from tickets.domain import access, contacts
-from tickets.domain.listings import CONTACTS, where
+from tickets.domain.listings import CONTACTS, TICKETS, where
 from tickets.http.context import current
 from tickets.shapes.contacts import contact as show
+from tickets.shapes.tickets import ticket as show_ticket
 
 
 def list_contacts(
@@ -48,3 +51,12 @@ def delete_contact(*, contact_id: int) -> None:
     contact = access.contact(call.tx, call.caller, contact_id)
     call.expect(contact)
     contacts.remove(call.tx, call.caller.actor, contact)
+
+
+def list_contact_tickets(*, contact_id: int, **place: Any) -> wire.TicketList:
+    """List the tickets that a contact raised."""
+    call = current()
+    contact = access.contact(call.tx, call.caller, contact_id)
+    filters = where(organization_id=contact.organization_id, contact_id=contact.id)
+    found: wire.TicketList = call.leap(TICKETS, show_ticket, where=filters, **place)
+    return found

@@ -1,10 +1,12 @@
 """Tickets."""
 
+from typing import Any
+
 from tickets import wire
 from tickets.clock import parse_rfc3339
 from tickets.domain import access, entities, lifecycle
 from tickets.domain.history import HISTORY
-from tickets.domain.listings import TICKETS, where
+from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, TICKETS, where
 from tickets.http.context import current
 from tickets.models import Ticket
 from tickets.shapes.events import history_entry as show_entry
@@ -16,6 +18,9 @@ def list_tickets(
     sort: str,
     limit: int,
     cursor: str | None = None,
+    page: int | None = None,
+    per_page: int | None = None,
+    offset: int | None = None,
     status: list[str] | None = None,
     priority: list[str] | None = None,
     type: list[str] | None = None,  # noqa: A002 - the contract's name
@@ -40,8 +45,36 @@ def list_tickets(
         created_to=None if created_to is None else parse_rfc3339(created_to),
         updated_since=None if updated_since is None else parse_rfc3339(updated_since),
     )
-    page: wire.TicketList = call.page(TICKETS, show, where=filters, sort=sort, limit=limit, cursor=cursor)
-    return page
+    found: wire.TicketList = call.leap(
+        TICKETS,
+        show,
+        where=filters,
+        sort=sort,
+        limit=limit,
+        cursor=cursor,
+        page=page,
+        per_page=per_page,
+        offset=offset,
+    )
+    return found
+
+
+def list_open_tickets(**place: Any) -> wire.TicketList:
+    """List what waits for work, the oldest first."""
+    call = current()
+    found: wire.TicketList = call.leap(
+        OPEN_TICKETS, show, where=where(**access.scope(call.tx, call.caller)), sort="created_at", **place
+    )
+    return found
+
+
+def list_closed_tickets(**place: Any) -> wire.TicketList:
+    """List what is done with, the latest first."""
+    call = current()
+    found: wire.TicketList = call.leap(
+        CLOSED_TICKETS, show, where=where(**access.scope(call.tx, call.caller)), sort="-closed_at", **place
+    )
+    return found
 
 
 def create_ticket(*, body: wire.TicketCreate) -> wire.Ticket:

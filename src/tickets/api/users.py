@@ -1,9 +1,12 @@
 """Users: the accounts of an organization."""
 
+from typing import Any
+
 from tickets import wire
 from tickets.domain import access, users
-from tickets.domain.listings import USERS, where
+from tickets.domain.listings import TICKETS, USERS, where
 from tickets.http.context import current
+from tickets.shapes.tickets import ticket as show_ticket
 from tickets.shapes.users import user as show
 
 
@@ -52,3 +55,15 @@ def delete_user(*, user_id: int) -> None:
     user = access.managed_user(call.tx, call.caller, user_id)
     call.expect(user)
     users.remove(call.tx, call.caller.actor, user)
+
+
+def list_user_tickets(*, user_id: int, **place: Any) -> wire.TicketList:
+    """List the tickets that a user raised."""
+    call = current()
+    if not call.caller.is_staff and user_id != call.caller.user_id:
+        raise access.missing("user", user_id)
+    user = access.user(call.tx, call.caller, user_id)
+    contact = access.contact_of(call.tx, user.organization_id, user.id)
+    filters = where(organization_id=user.organization_id, contact_id=[] if contact is None else [contact.id])
+    found: wire.TicketList = call.leap(TICKETS, show_ticket, where=filters, **place)
+    return found

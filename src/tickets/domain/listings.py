@@ -70,21 +70,37 @@ CONTACTS = Listing(
 )
 
 _ticket = Ticket.__table__.c
+_ticket_filters = {
+    "organization_id": Filter(_ticket.organization_id),
+    "own_contact_id": Filter(_ticket.contact_id, selective=True),
+}
 TICKETS = Listing(
     select(*_ticket),
     _ticket.id,
     filters={
-        "organization_id": Filter(_ticket.organization_id),
+        **_ticket_filters,
         "status": Filter(_ticket.status),
         "priority": Filter(_ticket.priority),
         "type": Filter(_ticket.type),
         "assignee_id": Filter(_ticket.assignee_id),
         "contact_id": Filter(_ticket.contact_id, selective=True),
-        "own_contact_id": Filter(_ticket.contact_id, selective=True),
         "team_id": Filter(_ticket.team_id),
         **_times(_ticket),
     },
     sorts=_sorts(Ticket),
+)
+# A ticket is resolved at some time before or when it is closed: without that time it waits for work.
+OPEN_TICKETS = Listing(
+    select(*_ticket).where(_ticket.resolved_at.is_(None)),
+    _ticket.id,
+    filters=_ticket_filters,
+    sorts={"created_at": _ticket.created_at},
+)
+CLOSED_TICKETS = Listing(
+    select(*_ticket).where(_ticket.closed_at.is_not(None)),
+    _ticket.id,
+    filters=_ticket_filters,
+    sorts={"closed_at": _ticket.closed_at},
 )
 
 _comment = Comment.__table__.c
