@@ -45,6 +45,17 @@ def upgrade() -> None:
         "ix_events_ticket_id", "events", ["ticket_id", "seq"], sqlite_where=sa.text("ticket_id IS NOT NULL")
     )
     op.create_index("ix_events_created_at", "events", ["created_at"], sqlite_where=sa.text("NOT is_history"))
+    # Not Alembic's add_column, which would copy the whole table for the sake of the key.
+    op.execute(
+        "ALTER TABLE tickets ADD COLUMN merged_into_id INTEGER"
+        " CONSTRAINT fk_tickets_merged_into_id REFERENCES tickets (id) ON DELETE SET NULL"
+    )
+    op.create_index(
+        "ix_tickets_merged_into_id",
+        "tickets",
+        ["merged_into_id"],
+        sqlite_where=sa.text("merged_into_id IS NOT NULL"),
+    )
     op.create_index(
         "ix_tickets_open",
         "tickets",
@@ -65,4 +76,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM counters WHERE name = 'events'")
     op.drop_index("ix_tickets_closed", "tickets")
     op.drop_index("ix_tickets_open", "tickets")
+    op.drop_index("ix_tickets_merged_into_id", "tickets")
+    with op.batch_alter_table("tickets") as tickets:
+        tickets.drop_column("merged_into_id")
     op.drop_table("events")

@@ -290,6 +290,7 @@ class Ticket(TypedDict):
     created_by_id: TicketCreatorId | None
     tags: Tags
     custom_fields: Fields
+    merged_into_id: int | None
     first_responded_at: NullableTimestamp | None
     resolved_at: NullableTimestamp | None
     closed_at: NullableTimestamp | None
@@ -321,6 +322,11 @@ class TicketUpdate(TypedDict):
     team_id: NotRequired[TicketTeamId | None]
     tags: NotRequired[Tags]
     custom_fields: NotRequired[Fields]
+    version: NotRequired[Version]
+
+
+class TicketMerge(TypedDict):
+    into: Id
     version: NotRequired[Version]
 
 
@@ -486,7 +492,7 @@ class Meta(TypedDict):
     uptime_seconds: float
 
 
-ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'invalid_credentials', 'invalid_code', 'forbidden', 'email_not_verified', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'already_replaced', 'in_use', 'last_admin', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
+ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'invalid_credentials', 'invalid_code', 'forbidden', 'email_not_verified', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'already_merged', 'already_replaced', 'in_use', 'last_admin', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
 
 
 ProblemError = TypedDict(
@@ -542,7 +548,7 @@ Since: TypeAlias = int
 EventEntity: TypeAlias = Literal['ticket', 'comment', 'contact', 'user', 'team']
 
 
-EventType: TypeAlias = Literal['ticket.created', 'ticket.updated', 'ticket.deleted', 'comment.created', 'comment.updated', 'comment.deleted', 'contact.created', 'contact.updated', 'contact.deleted', 'user.created', 'user.updated', 'user.deleted', 'team.created', 'team.updated', 'team.deleted']
+EventType: TypeAlias = Literal['ticket.created', 'ticket.updated', 'ticket.deleted', 'ticket.merged', 'comment.created', 'comment.updated', 'comment.deleted', 'contact.created', 'contact.updated', 'contact.deleted', 'user.created', 'user.updated', 'user.deleted', 'team.created', 'team.updated', 'team.deleted']
 
 
 class Actor(TypedDict):

@@ -527,3 +527,58 @@ class TestListClosedTickets:
         with _at(10):
             admin.patch(f"/tickets/{tickets[0]['id']}", json={"status": "open"})
         assert ids(admin.get("/tickets/closed")) == [tickets[place]["id"] for place in (1, 2)]
+
+
+class TestMergeTicket:
+    def test_its_comments_move_and_it_closes(self, tenant, admin, agent):
+        source, target = tenant.ticket(), tenant.ticket()
+        said = [tenant.comment(source, body=body)["id"] for body in "abc"]
+        before = max(event["seq"] for event in walk(admin, "/events"))
+        answer = agent.post(f"/tickets/{source['id']}/merge", json={"into": target["id"]})
+        assert answer.status_code == 200, answer.text
+        merged = answer.json()
+        assert (merged["status"], merged["merged_into_id"]) == ("closed", target["id"])
+        assert merged["closed_at"] is not None
+        assert answer.headers["etag"] == f'"{merged["version"]}"'
+        assert ids(admin.get(f"/tickets/{target['id']}/comments")) == said
+        assert ids(admin.get(f"/tickets/{source['id']}/comments")) == []
+        told = list(walk(admin, "/events", since=before))
+        assert [event["type"] for event in told] == ["comment.updated"] * 3 + ["ticket.merged"]
+        assert told[0]["changes"] == {"ticket_id": {"old": source["id"], "new": target["id"]}}
+        assert (told[3]["data"], told[3]["status_changed"], told[3]["previous_status"]) == (merged, True, "open")
+        history = admin.get(f"/tickets/{source['id']}/history", params={"sort": "-created_at"}).json()["data"]
+        assert {entry["field"] for entry in history[:4]} == {"status", "closed_at", "resolved_at", "merged_into_id"}
+
+    def test_a_closed_ticket_merges_too_and_none_reopens_after_that(self, tenant, admin):
+        source, target = tenant.ticket(), tenant.ticket()
+        path = f"/tickets/{source['id']}"
+        closed = admin.patch(path, json={"status": "closed"}).json()
+        merged = admin.post(f"{path}/merge", json={"into": target["id"]}).json()
+        assert (merged["merged_into_id"], merged["closed_at"]) == (target["id"], closed["closed_at"])
+        told = problem(admin.patch(path, json={"status": "open"}), 409, "invalid_transition", "/status")
+        assert str(target["id"]) in told["detail"]
+
+    def test_what_was_merged_is_merged_no_more(self, tenant, admin):
+        one, two, three = (f"/tickets/{tenant.ticket()['id']}" for _ in range(3))
+        assert admin.post(f"{one}/merge", json={"into": int(two.rpartition("/")[2])}).status_code == 200
+        problem(admin.post(f"{one}/merge", json={"into": int(three.rpartition("/")[2])}), 409, "already_merged")
+        problem(
+            admin.post(f"{three}/merge", json={"into": int(one.rpartition("/")[2])}), 409, "already_merged", "/into"
+        )
+
+    def test_it_merges_into_another_that_is_there_and_in_the_version_it_was_seen(self, tenant, admin, user):
+        ticket, target = tenant.ticket(), tenant.ticket()
+        path = f"/tickets/{ticket['id']}/merge"
+        problem(admin.post(path, json={"into": ticket["id"]}), 400, "invalid_request", "/into")
+        problem(admin.post(path, json={"into": NOBODY}), 404, "not_found", "/into")
+        problem(admin.post(path, json={"into": target["id"], "version": 7}), 409, "version_conflict", "/version")
+        stale = admin.post(path, json={"into": target["id"]}, headers={"if-match": '"7"'})
+        problem(stale, 412, "precondition_failed", "/If-Match", where="header")
+        problem(user.post(path, json={"into": target["id"]}), 403, "forbidden")
+
+    def test_when_the_other_goes_it_names_none(self, tenant, admin):
+        ticket, target = tenant.ticket(), tenant.ticket()
+        merged = admin.post(f"/tickets/{ticket['id']}/merge", json={"into": target["id"]}).json()
+        assert admin.delete(f"/tickets/{target['id']}").status_code == 204
+        now = admin.get(f"/tickets/{ticket['id']}").json()
+        assert (now["merged_into_id"], now["version"]) == (None, merged["version"] + 1)

@@ -85,6 +85,7 @@ class Operation:
             "priority": "low",
             "type": "task",
             "contact_id": NOBODY,
+            "into": NOBODY,
         }
         required = self.schema.get("required") or [next(name for name in self.schema["properties"] if name in known)]
         made: dict[str, Any] = {name: known[name] for name in required}

@@ -4,7 +4,7 @@ from typing import Any
 
 from tickets import wire
 from tickets.clock import parse_rfc3339
-from tickets.domain import access, entities, lifecycle
+from tickets.domain import access, entities, lifecycle, merging
 from tickets.domain.history import HISTORY
 from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, TICKETS, where
 from tickets.http.context import current
@@ -110,6 +110,15 @@ def delete_ticket(*, ticket_id: int) -> None:
     ticket = access.ticket(call.tx, call.caller, ticket_id)
     call.expect(ticket)
     entities.remove(call.tx, call.caller.actor, Ticket, ticket)
+
+
+def merge_ticket(*, ticket_id: int, body: wire.TicketMerge) -> wire.Ticket:
+    """Merge a ticket into another."""
+    call = current()
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    call.expect(ticket, body)
+    into = access.referenced(call.tx, call.caller, {"into": body["into"]})["into"]
+    return show(merging.merge(call.tx, call.caller, ticket, into))
 
 
 def list_ticket_history(*, ticket_id: int, sort: str, limit: int, cursor: str | None = None) -> wire.HistoryList:

@@ -243,4 +243,5 @@ _REFERENCES: dict[str, Callable[[Transaction, Principal, int], Row]] = {
     "user_id": user,
     "team_id": team,
     "ticket_id": ticket,
+    "into": ticket,
 }

@@ -27,15 +27,25 @@ def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
     return row
 
 
-def change(tx: Transaction, by: Actor, model: Model, entity: Row, changes: Mapping[str, Any]) -> Row:
+def change(
+    tx: Transaction, by: Actor, model: Model, entity: Row, changes: Mapping[str, Any], *, verb: str = "updated"
+) -> Row:
     """Store what differs, raise the version by one; nothing that differs is no change and no event.
+
+    Args:
+        tx: where to write.
+        by: who changes it.
+        model: what it is.
+        entity: as it is.
+        changes: some of its columns anew.
+        verb: what the event calls it.
 
     Raises:
         VersionConflict: somebody else changed the entity since it was read.
     """
     changed = records.change(tx, model, entity, changes)
     if changed is not entity:
-        events.updated(tx, by, model, entity, changed)
+        events.updated(tx, by, model, entity, changed, verb=verb)
     return changed
 
 

@@ -79,7 +79,7 @@ def types(asked: list[str] | None, entities: list[str] | None) -> list[str] | No
     """Return the types of events that were asked for by type and by kind of entity; None for all."""
     if entities is None:
         return asked
-    of_entities = [f"{entity}.{verb}" for entity in entities for verb in VERBS]
+    of_entities = [f"{entity}.{verb}" for entity in entities for verb in VERBS[entity]]
     return of_entities if asked is None else [type_ for type_ in asked if type_ in of_entities]
 
 
@@ -88,7 +88,7 @@ def created(tx: Transaction, by: Actor, model: type[Base], row: Row) -> None:
     _append(tx, by, _KINDS[model], "created", row)
 
 
-def updated(tx: Transaction, by: Actor, model: type[Base], old: Row, new: Row) -> None:
+def updated(tx: Transaction, by: Actor, model: type[Base], old: Row, new: Row, *, verb: str = "updated") -> None:
     """Tell that an entity was changed, field by field, in the words of the contract."""
     kind = _KINDS[model]
     before, after = kind.show(old), kind.show(new)
@@ -97,7 +97,7 @@ def updated(tx: Transaction, by: Actor, model: type[Base], old: Row, new: Row) -
         for field, value in after.items()
         if field not in _UNTOLD and records.differs(before[field], value)
     }
-    _append(tx, by, kind, "updated", new, shown=after, changes=changes)
+    _append(tx, by, kind, verb, new, shown=after, changes=changes)
 
 
 def deleted(tx: Transaction, by: Actor, model: type[Base], row: Row) -> None:

@@ -44,6 +44,7 @@ def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, sou
         status="open",
         source=source,
         created_by_id=caller.user_id,
+        merged_into_id=None,
         first_responded_at=None,
         resolved_at=None,
         closed_at=None,
@@ -75,6 +76,9 @@ def moved(ticket: Row, status: str) -> dict[str, Any]:
     Raises:
         InvalidTransition: the status cannot be reached from the present one.
     """
+    if ticket.merged_into_id is not None:
+        detail = f"This ticket was merged into the ticket {ticket.merged_into_id}, where it goes on."
+        raise InvalidTransition(detail, errors=[InputError("/status", detail)])
     if status not in TRANSITIONS[ticket.status]:
         allowed = ", ".join(sorted(TRANSITIONS[ticket.status]))
         detail = f"A ticket that is {ticket.status} can become: {allowed}."

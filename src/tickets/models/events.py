@@ -7,7 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.models.base import Base, Big
 
-VERBS = ("created", "updated", "deleted")
+_LIFE = ("created", "updated", "deleted")
+VERBS = {"ticket": (*_LIFE, "merged"), "comment": _LIFE, "contact": _LIFE, "user": _LIFE, "team": _LIFE}
+"""What becomes of each kind of entity."""
 
 
 class Event(Base):

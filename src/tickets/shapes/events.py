@@ -19,7 +19,7 @@ def event(row: Row) -> wire.Event:
     if row.changes is None:
         return shown
     shown["changes"] = row.changes
-    if row.type == "ticket.updated":
+    if row.type.startswith("ticket."):
         status = msgspec.json.decode(row.changes).get("status")
         shown["status_changed"] = status is not None
         if status is not None:
