@@ -19,6 +19,7 @@ from rich.table import Table
 from tickets import migrations
 from tickets.db import Database
 from tickets.domain import organizations, passwords, users
+from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.settings import Settings
 
 ROUNDS = 200
@@ -28,6 +29,7 @@ REQUESTS = {
     "/auth/login": {"password": "not the right one"},
     "/auth/email-otp": {},
     "/auth/password-reset": {},
+    "/auth/email-otp/verify": {"code": "000000"},
 }
 
 
@@ -45,13 +47,14 @@ def main() -> None:
             env={**os.environ, "TICKETS_VAR_DIR": folder, "TICKETS_LOG_LEVEL": "warning", **limits},
         )
         try:
-            _show(_measure())
+            with Database(Settings(var_dir=Path(folder))) as database:
+                _show(_measure(database))
         finally:
             service.terminate()
             service.wait(15)
 
 
-def _measure() -> dict[str, dict[str, list[float]]]:
+def _measure(database: Database) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = {}
     with httpx.Client(base_url=f"http://127.0.0.1:{PORT}/api/v1", timeout=30) as client:
         _wait(client)
@@ -60,6 +63,7 @@ def _measure() -> dict[str, dict[str, list[float]]]:
             for number in range(ROUNDS + 10):
                 # In an order that nobody can be disadvantaged by, each after the same pause.
                 for who in _shuffled():
+                    _give_code(database)  # else there is nothing to count a wrong one against after a few
                     email = KNOWN if who == "known" else f"nobody-{number}@acme.example"
                     time.sleep(0.01)
                     began = time.perf_counter()
@@ -68,6 +72,13 @@ def _measure() -> dict[str, dict[str, list[float]]]:
                         times[who].append((time.perf_counter() - began) * 1000)
             found[path] = times
     return found
+
+
+def _give_code(database: Database) -> None:
+    one_time = OneTimeSecrets(Settings(var_dir=database.path.parent).signing_keys())
+    with database.write() as tx:
+        user = users.by_email(tx, KNOWN)
+        one_time.give(tx, user, "verify_email")
 
 
 def _shuffled() -> list[str]:

@@ -23,7 +23,7 @@ class Mailbox:
         """Return the mails to an address, oldest first."""
         files = sorted(self._folder.glob("*.eml")) if self._folder.exists() else []
         read = [email.message_from_bytes(file.read_bytes(), _class=EmailMessage, policy=default) for file in files]
-        return [message for message in read if f"<{address.lower()}>" in message["To"].lower()]
+        return [mail for mail in read if address.lower() in {to.addr_spec.lower() for to in mail["To"].addresses}]
 
     def wait(self, address: str, count: int = 1) -> list[EmailMessage]:
         """Wait for so many mails to an address.

@@ -33,7 +33,7 @@ from tickets.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from tickets.http import pages, problems, redaction
+from tickets.http import pages, problems
 from tickets.http.audit import Audit
 from tickets.http.context import Services
 from tickets.http.exchange import App, exchange_of
@@ -141,6 +141,7 @@ def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan
             yield
         runtime.pool.close()
         runtime.bodies.close()
+        await runtime.writer.finish()  # whose write had begun when the server gave up still gets an answer, and a row
         await runtime.audit.close()
         await runtime.writer.close()
         worker.stop(WORKER_PATIENCE)
@@ -158,7 +159,7 @@ async def _answer_failure(
     path = request.scope["path"]
     problem = _problem_of(error, document.methods(path))
     if isinstance(problem, InternalError):
-        log.error("failed", request_id=exchange.request_id, path=redaction.path(path), exc_info=error)
+        log.error("failed", request_id=exchange.request_id, path=exchange.path, exc_info=error)
     problem = await refusals.charge(request.scope, problem)
     response = problems.render(problem, path=path, request_id=exchange.request_id)
     headers = {name.decode(): value.decode() for name, value in response.headers}

@@ -104,6 +104,10 @@ class AlreadyReplaced(Problem):
     status, code, title = 409, "already_replaced", "Already replaced"
 
 
+class Conflict(Problem):
+    status, code, title = 409, "conflict", "Not possible as things are"
+
+
 class InUse(Problem):
     status, code, title = 409, "in_use", "Still in use"
 

@@ -29,27 +29,38 @@ class AccessTokens:
 
     Args:
         secrets: of the service; the first signs, all are accepted.
-        lifetime: seconds a token is good for.
+        lifetime: seconds a token is good for, at most.
     """
 
     def __init__(self, secrets: list[bytes], lifetime: int) -> None:
         keys = [hashlib.sha256(b"access token:" + secret).digest() for secret in secrets]
         self._keys = {hashlib.sha256(key).hexdigest()[:16]: key for key in keys}
         self._current = next(iter(self._keys))
-        self.lifetime = lifetime
+        self._lifetime = lifetime
 
-    def write(self, session_id: int, user_id: int) -> str:
-        """Make a token for a session."""
+    def write(self, session_id: int, user_id: int, *, ends_at: int) -> tuple[str, int]:
+        """Make a token for a session, which does not outlive it.
+
+        Args:
+            session_id: the session.
+            user_id: whose it is.
+            ends_at: when the session ends.
+
+        Returns:
+            The token, and the seconds it is good for.
+        """
         now = clock.now() // clock.SECOND
+        lifetime = max(1, min(self._lifetime, ends_at // clock.SECOND - now))
         claims = {
             "iss": _ISSUER,
             "aud": _ISSUER,
             "sub": str(user_id),
             "sid": str(session_id),
             "iat": now,
-            "exp": now + self.lifetime,
+            "exp": now + lifetime,
         }
-        return jwt.encode(claims, self._keys[self._current], _ALGORITHM, headers={"kid": self._current})
+        token = jwt.encode(claims, self._keys[self._current], _ALGORITHM, headers={"kid": self._current})
+        return token, lifetime
 
     def read(self, token: str) -> int | None:
         """Return the session that a token names; None for a token that is not ours, or not good any more."""
@@ -165,7 +176,8 @@ def confirm(tx: Transaction, caller: Principal) -> Principal:
     """Look within a write who its caller is by now: what went before it may have ended the key or session.
 
     Raises:
-        Unauthorized: the key was revoked, the session ended, or the user deactivated or deleted.
+        Unauthorized: the key was revoked, the session ended, or the user deactivated, or one of them deleted,
+            perhaps with the organization.
     """
     if caller.session_id is not None:
         session = sessions.find(tx, caller.session_id)

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 MIN_SECRET = 32
 RESET_PAGE = "{}/reset-password#token={{token}}"
 """The service's own page for a new password, after the address it is served at."""
+MAX_DAYS = 36_500
 _LONGEST = 3_600
 """Most seconds of a pause."""
 SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
@@ -91,6 +92,13 @@ def _positive(text: str) -> int:
     return number
 
 
+def _days(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MAX_DAYS:
+        raise ValueError(f"it must be 1 to {MAX_DAYS} days")
+    return number
+
+
 def _duration(text: str) -> float:
     number = float(text)
     if not 0 < number <= _LONGEST:
@@ -156,18 +164,21 @@ class Settings:
         access_token_seconds: how long an access token is good.
         session_seconds: how long a session can be prolonged.
         password_reset_url: the page that sets a forgotten password; ``{token}`` becomes the token. The default is
-            the service's own, at the address that it is served at.
+            the service's own, at the address that it is served at; required in production, where people reach it by
+            another.
         cors_origins: origins that browsers may call from; none by default.
         trusted_proxies: networks whose ``X-Forwarded-For`` is believed.
         log_level: debug, info, warning or error.
         sqlite_synchronous: ``FULL`` (what was acknowledged is on disk) or ``NORMAL``.
         max_body_bytes: largest request body.
-        request_timeout: seconds a request may take to arrive.
+        request_timeout: seconds a request may take to arrive, and a client may take nothing of its answer.
         max_connections: connections served at once; more get a 503.
         worker_threads: jobs the service runs at once beside requests; 0 leaves all to ``flask tickets worker``.
         worker_lease: seconds after which the jobs of a worker that died are run by another.
         audit: ``on``, or ``off`` for no audit log.
         audit_flush_seconds: how long the audit entries of reads and refusals wait to be stored together.
+        audit_keep_days: how long entries of the audit log are kept.
+        events_keep_days: how long events are kept that no history needs.
         smtp_url: the server that takes mail; without one, mail is written to `mail_dir`.
         mail_dir: folder for mail as files; the default is ``mail`` under `var_dir`.
         mail_from: whom mail is from.
@@ -196,6 +207,8 @@ class Settings:
     worker_lease: int = _setting(_positive, default=30)
     audit: str = _setting(_one_of("on", "off"), default="on")
     audit_flush_seconds: float = _setting(_duration, default=1.0)
+    audit_keep_days: int = _setting(_days, default=90)
+    events_keep_days: int = _setting(_days, default=30)
     smtp_url: str = _setting(_smtp_url, default="", repr=False)
     mail_dir: Path = _setting(Path, default=None)
     mail_from: str = _setting(_mailbox, default="Ticketing <tickets@localhost>")
@@ -210,6 +223,11 @@ class Settings:
             raise SettingsError("TICKETS_SECRET_KEY is too short: use at least 32 random characters.")
         if self.env == "production" and not self.secret_key:
             raise SettingsError("TICKETS_ENV=production needs TICKETS_SECRET_KEY: set at least 32 random characters.")
+        if self.env == "production" and not self.password_reset_url:
+            raise SettingsError(
+                "TICKETS_ENV=production needs TICKETS_PASSWORD_RESET_URL: set the page that mails link to, "
+                "like https://help.example.com/reset-password#token={token}."
+            )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:

@@ -52,6 +52,15 @@ class TestCreateApiKey:
                 problem(response, 403, "insufficient_scope", "/scopes")
             problem(client.post("/api-keys", json={"name": "K"}), 403, "insufficient_scope", "/scopes")
 
+    def test_whose_own_address_is_not_verified_makes_none_that_would_outlast_them(self, tenant):
+        client = tenant.signed_in("admin", vouched=False)
+        colleague = tenant.user("agent")
+        for body in ({"name": "K"}, {"name": "K", "user_id": colleague.id}):
+            problem(client.post("/api-keys", json=body), 403, "email_not_verified")
+        old = tenant.create("/api-keys", name="Robot", user_id=colleague.id)
+        problem(client.post(f"/api-keys/{old['id']}/rotate", json={}), 403, "email_not_verified")
+        assert client.delete(f"/api-keys/{old['id']}").status_code == 204
+
     def test_an_operator_gets_keys_from_the_command_line_only(self, tenant, admin):
         response = admin.post("/api-keys", json={"name": "K", "user_id": tenant.user("platform").id})
         problem(response, 403, "forbidden")
@@ -237,6 +246,12 @@ class TestRotateApiKey:
         refused = admin.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 60})
         assert str(new["id"]) in problem(refused, 409, "already_replaced")["detail"]
         made(admin.post(f"/api-keys/{new['id']}/rotate", json={}))
+
+    def test_a_key_that_has_expired_is_not_replaced(self, tenant, admin):
+        old = tenant.create("/api-keys", name="Robot", expires_at="2100-01-01T00:00:00Z")
+        with time_machine.travel(datetime(2100, 1, 1, tzinfo=UTC), tick=False):
+            refused = admin.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 60})
+        assert "make a new key" in problem(refused, 409, "conflict")["detail"]
 
     def test_a_key_cannot_rotate_what_it_could_not_give(self, tenant):
         old = tenant.create("/api-keys", name="Robot")

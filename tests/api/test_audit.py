@@ -4,16 +4,25 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+import time_machine
+from argon2 import PasswordHasher
+from structlog.testing import capture_logs
 
 from api.checks import NOBODY, ids, problem
 from factories import PASSWORD, Client, Tenant
 from jobs.workbench import until
 from service import ThreadService
 from tickets import clock
+from tickets.domain import passwords
+from tickets.http import audit, redaction
+
+OUTDATED = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+"""A hash of the password as it would be made no more."""
 
 _numbers = itertools.count(1)
 
@@ -219,6 +228,21 @@ class TestARowForEachRequest:
         assert (entry["organization_id"], entry["user_id"]) == (user.organization_id, user.id)
         assert entry["session_id"] is not None
 
+    @pytest.mark.parametrize(
+        ("sent", "kept"),
+        [
+            ({"email": "a@b.example", "pass": "swordfish", "pwd": "swordfish"}, '{"email":"a@b.example"}'),
+            ({"swordfish": 1, "password": "swordfish"}, '{"password":"[redacted]"}'),
+            ({"email": {"is": "swordfish"}}, '{"email":"[redacted]"}'),
+            (["swordfish"], '"[redacted]"'),
+            ("swordfish", '"[redacted]"'),
+        ],
+    )
+    def test_of_a_refused_login_only_what_the_contract_knows_is_kept(self, anonymous, row, sent, kept):
+        answer = anonymous.post("/auth/login", json=sent)
+        assert answer.status_code == 400
+        assert row(answer)["body"] == kept
+
 
 class TestTheRowOfAWrite:
     @pytest.fixture
@@ -246,6 +270,54 @@ class TestTheRowOfAWrite:
             first, again = (admin.post("/comments", json=body, headers=headers) for _ in range(2))
             assert again.headers["idempotency-replayed"] == "true"
             assert [stored(service, answer)["status"] for answer in (first, again)] == [404, 404]
+
+    def test_so_is_that_of_signing_up_and_in_and_of_what_is_refused_there(self, tenant, anonymous, service):
+        user = tenant.with_password("agent")
+        signed_in = anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD})
+        refresh = {"refresh_token": signed_in.json()["refresh_token"]}
+        new = {"email": f"new-{user.email}", "name": "New", "password": PASSWORD}
+        code = {"code": "000000"}
+        answers = [
+            (200, signed_in),
+            (200, anonymous.post("/auth/refresh", json=refresh)),
+            (401, anonymous.post("/auth/refresh", json=refresh)),
+            (201, anonymous.post("/auth/register", json={**new, "organization_name": "New"})),
+            (404, anonymous.post("/auth/register", json={**new, "organization_slug": "nowhere"})),
+            (401, anonymous.post("/auth/email-otp/verify", json={"email": user.email, **code})),
+            (401, anonymous.post("/auth/email-otp/verify", json={"email": f"nobody-{user.email}", **code})),
+            (401, anonymous.post("/auth/password-reset/confirm", json={"token": "x" * 43, "password": PASSWORD})),
+        ]
+        for status, answer in answers:
+            assert answer.status_code == status
+            assert stored(service, answer)["status"] == status
+        named = [stored(service, answer)["user_id"] for _, answer in answers]
+        assert named == [user.id, user.id, *[None] * 6]
+
+    def test_a_sign_in_that_renews_an_old_hash_writes_once(self, tenant, anonymous, service):
+        user = tenant.user("agent")
+        with service.database.write() as tx:
+            passwords.store(tx, user.id, OUTDATED)
+        answer = anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD})
+        entry = stored(service, answer)
+        assert (entry["status"], entry["user_id"]) == (200, user.id)
+        assert entry["session_id"] is not None
+        with service.database.read() as tx:
+            assert passwords.of_user(tx, user.id) != OUTDATED
+
+    def test_a_sign_in_that_is_not_stored_was_nobodys(self, tenant, anonymous, service):
+        user = tenant.user("agent")
+        with service.database.write() as tx:
+            passwords.store(tx, user.id, OUTDATED)
+        with closing(sqlite3.connect(service.database.path, timeout=10)) as connection:
+            connection.execute(
+                "CREATE TRIGGER refused BEFORE INSERT ON passwords BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+            with capture_logs() as lines:
+                answer = anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD})
+            connection.execute("DROP TRIGGER refused")
+        assert answer.status_code >= 500
+        assert stored(service, answer) is None
+        assert [line["user"] for line in lines if line["event"] == "request"] == [None]
 
     def test_an_organization_that_deletes_itself_leaves_its_row_to_the_operator(self, service, tenant, other):
         own = other.client("platform")
@@ -275,7 +347,8 @@ class TestADatabaseThatTakesNoRows:
         yield running
         running.stop()
 
-    def test_breaks_no_request_and_rows_come_when_it_takes_them_again(self, service, admin, row):
+    def test_breaks_no_request_and_rows_come_when_it_takes_them_again(self, service, tenant, admin, anonymous, row):
+        user = tenant.with_password("agent")
         with closing(sqlite3.connect(service.database.path, timeout=10)) as connection:
             connection.execute(
                 "CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'no room'); END"
@@ -285,12 +358,14 @@ class TestADatabaseThatTakesNoRows:
                 admin.post("/teams", json={"name": "U"}, headers={"idempotency-key": "k"}),
                 admin.get("/teams"),
                 admin.get("/nowhere"),
+                anonymous.post("/auth/email-otp/verify", json={"email": "a@b.example", "code": "000000"}),
+                anonymous.post("/auth/login", json={"email": user.email, "password": PASSWORD}),
             ]
-            assert [answer.status_code for answer in answers] == [201, 201, 200, 404]
+            assert [answer.status_code for answer in answers] == [201, 201, 200, 404, 401, 200]
             assert len(ids(admin.get("/teams"))) == 2
             assert rows(service, "SELECT * FROM audit_log WHERE operation = 'createTeam'") == []
             connection.execute("DROP TRIGGER full")
-        assert [row(answer)["status"] for answer in answers] == [201, 201, 200, 404]
+        assert [row(answer)["status"] for answer in answers] == [201, 201, 200, 404, 401, 200]
 
     def test_a_tenant_that_goes_before_its_rows_are_stored_does_not_stop_those_of_others(self, tmp_path):
         slow = ThreadService(tmp_path / "slow", audit_flush_seconds=2)
@@ -302,6 +377,60 @@ class TestADatabaseThatTakesNoRows:
         assert [entry and entry["organization_id"] for entry in found] == [None, stays.id]
         for tenant in (gone, stays):
             tenant.close()
+
+
+class TestNobody:
+    """Who has not signed in cannot fill the disk."""
+
+    @pytest.fixture
+    def service(self, tmp_path: Any) -> Iterator[ThreadService]:
+        """A service that lets nobody ask for much."""
+        running = ThreadService(
+            tmp_path,
+            audit_flush_seconds=0.01,
+            rate_limit_anonymous="3/hour",
+            rate_limit_auth="1/hour",
+            cors_origins=("https://a.example",),
+        )
+        yield running
+        running.stop()
+
+    def statuses(self, service: ThreadService) -> list[int]:
+        return [entry["status"] for entry in rows(service, "SELECT status FROM audit_log ORDER BY id")]
+
+    def test_of_the_429s_of_an_address_the_first_in_a_window_is_kept(self, service, anonymous):
+        with time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC), tick=False) as moment:
+            assert [anonymous.get("/nowhere").status_code for _ in range(9)] == [404] * 3 + [429] * 6
+            until(lambda: self.statuses(service) == [404, 404, 404, 429])
+            moment.shift(timedelta(hours=1))
+            answers = [anonymous.post("/auth/login", json={}).status_code for _ in range(9)]
+            assert answers == [400] + [429] * 8
+            until(lambda: self.statuses(service)[4:] == [400, 429, 429])  # one of each limit
+
+    def test_those_of_who_signed_in_are_all_kept(self, service):
+        tenant = Tenant(service.database, service.origin)
+        with tenant.client("agent", rate_limit="1/day") as client:
+            for _ in range(4):
+                client.get("/teams")
+        tenant.close()
+        until(lambda: self.statuses(service) == [200, 429, 429, 429])
+
+    def test_little_is_kept_of_what_a_refused_one_sent(self, anonymous, row):
+        long = "x" * 3_000
+        answer = anonymous.post(f"/auth/{long}?q={long}", headers={"user-agent": long})
+        entry = row(answer)
+        for name in ("path", "query", "user_agent"):
+            assert entry[name].endswith("x… [cut]")
+            assert len(entry[name]) == audit.MAX_UNSIGNED + len(redaction.CUT)
+        answer = anonymous.post("/auth/login", json={"email": long, "password": "x"})
+        assert len(row(answer)["body"]) == audit.MAX_UNSIGNED + len(redaction.CUT)
+
+    def test_a_question_of_a_browsers_own_leaves_none(self, service, anonymous):
+        for origin, status in (("https://a.example", 204), ("https://b.example", 403)):
+            asked = {"origin": origin, "access-control-request-method": "GET"}
+            assert anonymous.options("/tickets", headers=asked).status_code == status
+        anonymous.get("/nowhere")
+        until(lambda: self.statuses(service) == [404])
 
 
 def test_a_service_that_is_told_to_keep_none_keeps_none(tmp_path):

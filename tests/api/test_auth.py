@@ -9,6 +9,7 @@ import time_machine
 
 from api.checks import problem
 from factories import PASSWORD, Client
+from tickets.domain import users
 
 OTHER = "another horse battery"
 _numbers = itertools.count(1)
@@ -26,6 +27,12 @@ def founder(email: str, **values: object) -> dict[str, object]:
 
 def login(client: Client, email: str, password: str = PASSWORD):
     return client.post("/auth/login", json={"email": email, "password": password})
+
+
+def sign_up(client: Client, email: str, **values: object) -> dict[str, str]:
+    """Found an organization and sign in, without a verified address; return the header that says so."""
+    assert client.post("/auth/register", json=founder(email, **values)).status_code == 201
+    return bearer(login(client, email).json())
 
 
 def bearer(tokens: dict[str, str]) -> dict[str, str]:
@@ -104,8 +111,36 @@ class TestRegister:
         assert anonymous.get("/tickets", headers=signed).json()["data"] == []
         assert anonymous.get(f"/tickets/{ticket['id']}", headers=signed).status_code == 404
         anonymous.post("/auth/email-otp/verify", json={"email": address, "code": mailbox.code(address)})
-        mine = anonymous.post("/tickets", json=post, headers=signed).json()
+        mine = anonymous.post("/tickets", json=post, headers=bearer(login(anonymous, address).json())).json()
         assert mine["contact_id"] == contact["id"]
+
+    def test_an_unverified_newcomer_gets_no_contact_that_later_tickets_are_filed_for(
+        self, anonymous, address, admin, tenant, mailbox
+    ):
+        admin.patch("/organization", json={"settings": {"allow_self_registration": True}})
+        body = {"email": address, "password": PASSWORD, "name": "Joe", "organization_slug": tenant.organization.slug}
+        anonymous.post("/auth/register", json=body)
+        signed = bearer(login(anonymous, address).json())
+        post = {"subject": "Mine", "description": ""}
+        problem(anonymous.post("/tickets", json=post, headers=signed), 403, "email_not_verified")
+        assert admin.get("/contacts", params={"email": address}).json()["data"] == []
+        filed = tenant.ticket(contact_id=tenant.contact(email=address)["id"])
+        assert anonymous.get("/tickets", headers=signed).json()["data"] == []
+        anonymous.post("/auth/email-otp/verify", json={"email": address, "code": mailbox.code(address)})
+        shown = anonymous.get("/tickets", headers=bearer(login(anonymous, address).json())).json()["data"]
+        assert [ticket["id"] for ticket in shown] == [filed["id"]]
+
+    def test_a_strangers_words_are_in_none_of_our_mails(self, anonymous, address, mailbox):
+        words = "Your account is locked: go to http://evil.example/unlock"
+        for _ in range(2):
+            assert anonymous.post("/auth/register", json=founder(address, name=words)).status_code == 201
+        anonymous.post("/auth/password-reset", json={"email": address})
+        mails = mailbox.wait(address, 3)
+        assert len({mail["Subject"] for mail in mails}) == 3
+        for mail in mails:
+            assert "evil" not in mail.as_string()
+            assert mail["To"] == address
+            assert "Hello," in mail.get_body(("plain",)).get_content()
 
 
 class TestLogin:
@@ -177,6 +212,14 @@ class TestRefreshTokens:
             answer = anonymous.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
             problem(answer, 401, "unauthorized")
 
+    def test_no_access_token_says_that_it_outlives_its_session(self, anonymous, tenant):
+        with time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC), tick=False) as clock:
+            tokens = login(anonymous, tenant.with_password("agent").email).json()
+            clock.shift(timedelta(days=30, seconds=-60))
+            renewed = anonymous.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}).json()
+            claims = jwt.decode(renewed["access_token"], options={"verify_signature": False})
+            assert (renewed["expires_in"], claims["exp"] - claims["iat"]) == (60, 60)
+
 
 class TestLogout:
     def test_both_tokens_are_dead_at_once(self, anonymous, tenant):
@@ -210,7 +253,7 @@ class TestGetMe:
 
 class TestRequestEmailOtp:
     def test_a_known_and_an_unknown_address_get_the_same_answer(self, anonymous, tenant, address, mailbox):
-        user = tenant.user("agent")
+        user = tenant.user("agent", vouched=False)
         for email in (user.email, address):
             answer = anonymous.post("/auth/email-otp", json={"email": email})
             assert (answer.status_code, answer.json()) == (202, {"email": email, "expires_in": 600})
@@ -218,7 +261,7 @@ class TestRequestEmailOtp:
         assert mailbox.of(address) == []
 
     def test_a_new_code_replaces_the_last(self, anonymous, tenant, mailbox):
-        email = tenant.user("agent").email
+        email = tenant.user("agent", vouched=False).email
         anonymous.post("/auth/email-otp", json={"email": email})
         first = mailbox.code(email)
         anonymous.post("/auth/email-otp", json={"email": email})
@@ -238,7 +281,7 @@ class TestVerifyEmailOtp:
 
     @pytest.fixture
     def sent(self, anonymous, tenant, mailbox):
-        email = tenant.user("agent").email
+        email = tenant.user("agent", vouched=False).email
         anonymous.post("/auth/email-otp", json={"email": email})
         return email, mailbox.code(email)
 
@@ -247,6 +290,20 @@ class TestVerifyEmailOtp:
         answer = self.ask(anonymous, email.upper(), code)
         assert (answer.status_code, answer.json()) == (200, {"email": email, "verified": True})
         problem(self.ask(anonymous, email, code), 401, "invalid_code")
+
+    def test_what_was_opened_before_ends_since_it_may_be_a_strangers(self, anonymous, address, tenant, mailbox):
+        signed = sign_up(anonymous, address)
+        with tenant.database.read() as tx:
+            squatter = users.by_email(tx, address)
+        key = {"x-api-key": tenant.key(squatter)}
+        for headers in (signed, key):
+            assert anonymous.get("/auth/me", headers=headers).status_code == 200
+        assert self.ask(anonymous, address, mailbox.code(address)).status_code == 200
+        for headers in (signed, key):
+            problem(anonymous.get("/auth/me", headers=headers), 401, "unauthorized")
+        again = bearer(login(anonymous, address).json())
+        assert anonymous.get("/auth/me", headers=again).json()["email_verified_at"] is not None
+        assert anonymous.get("/api-keys", headers=again).json()["data"] == []
 
     def test_after_five_wrong_ones_the_right_one_is_not_heard(self, anonymous, sent):
         email, code = sent
@@ -302,6 +359,28 @@ class TestConfirmPasswordReset:
         assert login(anonymous, user.email, OTHER).status_code == 200
         problem(anonymous.get("/auth/me", headers=bearer(before)), 401, "unauthorized")
         problem(anonymous.post("/auth/refresh", json={"refresh_token": before["refresh_token"]}), 401, "unauthorized")
+
+    def test_whose_address_was_not_verified_loses_their_keys_too(self, anonymous, tenant, mailbox):
+        squatter, colleague = tenant.with_password("admin", vouched=False), tenant.with_password("admin")
+        keys = [{"x-api-key": tenant.key(user)} for user in (squatter, colleague)]
+        for user in (squatter, colleague):
+            anonymous.post("/auth/password-reset", json={"email": user.email})
+            body = {"token": mailbox.token(user.email), "password": OTHER}
+            assert anonymous.post("/auth/password-reset/confirm", json=body).status_code == 204
+        problem(anonymous.get("/auth/me", headers=keys[0]), 401, "unauthorized")
+        assert anonymous.get("/auth/me", headers=keys[1]).status_code == 200
+        me = anonymous.get("/auth/me", headers=bearer(login(anonymous, squatter.email, OTHER).json())).json()
+        assert me["email_verified_at"] is not None
+
+    def test_the_address_itself_is_no_password_and_leaves_the_token_good(self, anonymous, address, tenant, mailbox):
+        email = tenant.user("agent", email=f"with-a-long-local-part-{address}").email
+        anonymous.post("/auth/password-reset", json={"email": email})
+        token = mailbox.token(email)
+        for password in (email, email.upper(), email.partition("@")[0]):
+            refused = anonymous.post("/auth/password-reset/confirm", json={"token": token, "password": password})
+            problem(refused, 400, "invalid_request", "/password")
+        good = anonymous.post("/auth/password-reset/confirm", json={"token": token, "password": OTHER})
+        assert good.status_code == 204
 
     def test_a_token_works_once_within_its_hour(self, anonymous, sent):
         _, token = sent

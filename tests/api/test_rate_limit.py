@@ -13,7 +13,8 @@ from factories import Client, Tenant
 from service import ThreadService
 from tickets.domain import passwords, sessions
 from tickets.errors import RateLimited
-from tickets.http.rate_limit import FailedLogins, counting_alone
+from tickets.http.exchange import Exchange
+from tickets.http.rate_limit import FailedLogins, RateLimiter, counting_alone, network_of
 from tickets.security import AccessTokens
 from tickets.settings import Settings
 
@@ -131,7 +132,8 @@ class TestKeys:
         with service.database.write() as tx:
             passwords.store(tx, user.id, "hash")
             opened = sessions.start(tx, user.id, "hash", lifetime=60_000)
-        token = AccessTokens(service.settings.signing_keys(), 60).write(opened.id, user.id)
+        tokens = AccessTokens(service.settings.signing_keys(), 60)
+        token, _ = tokens.write(opened.id, user.id, ends_at=opened.expires_at)
         with Client(tenant.origin) as client:
             client.headers["authorization"] = f"Bearer {token}"
             answers = [client.get(path) for path in ("/nowhere", "/organization", "/nowhere")]
@@ -214,6 +216,32 @@ class TestAddresses:
         assert [answer.status_code for answer in answers] == [404, 200, 429]
         assert told(answers[0])[3] == '"api-key";q=2;w=3600'
         tenant.close()
+
+
+class TestNetworks:
+    @pytest.mark.parametrize(
+        ("address", "network"),
+        [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
+            ("::1", "::/64"),
+            ("", ""),
+            ("unix", "unix"),
+        ],
+    )
+    def test_a_client_counts_as_its_network(self, address, network):
+        assert network_of(address) == network
+
+    def test_every_limit_of_an_address_is_one_of_its_network(self):
+        limiter = RateLimiter(Settings(rate_limit_anonymous="2/day", rate_limit_auth="2/day"))
+        for signing_in, prefix in ((False, "2001:db8:1:2"), (True, "2001:db8:1:3")):
+            for number in range(2):
+                limiter.count(Exchange("r", f"{prefix}::{number}", "/"), None, signing_in=signing_in)
+            with pytest.raises(RateLimited):
+                limiter.count(Exchange("r", f"{prefix}::f", "/"), None, signing_in=signing_in)
 
 
 class TestFailedLogins:

@@ -85,6 +85,8 @@ class TestCreateUser:
             refused = anonymous.patch(f"/users/{me}", json={"email": email}, headers=headers)
             problem(refused, 403, "email_not_verified")
         anonymous.post("/auth/email-otp/verify", json={"email": founder, "code": mailbox.code(founder)})
+        tokens = anonymous.post("/auth/login", json={"email": founder, "password": PASSWORD}).json()
+        headers = {"authorization": f"Bearer {tokens['access_token']}"}
         new = {**self.BODY, "email": f"free-{tenant.number}@example.com"}
         assert anonymous.post("/users", json=new, headers=headers).status_code == 201
 
@@ -161,6 +163,37 @@ class TestUpdateUser:
         contact = admin.get(f"/contacts/{ticket['contact_id']}").json()
         assert (contact["email"], contact["version"]) == (new, 2)
         assert made(user.post("/tickets", json={"subject": "S", "description": ""}))["contact_id"] == contact["id"]
+
+    def test_who_gives_another_address_vouches_for_it_but_not_for_who_signed_up(self, tenant, admin):
+        for number, vouched in enumerate((True, False)):
+            user = tenant.user("user", vouched=vouched)
+            contact = tenant.contact(email=f"moved-{number}-{tenant.number}@example.com")
+            moved = admin.patch(f"/users/{user.id}", json={"email": contact["email"]}).json()
+            assert moved["email_verified_at"] == (moved["updated_at"] if vouched else None)
+            tied = admin.get(f"/contacts/{contact['id']}").json()["user_id"]
+            assert tied == (user.id if vouched else None)
+
+    @pytest.mark.parametrize("vouched", [True, False])
+    def test_what_was_sent_to_the_old_address_opens_nothing(self, tenant, admin, anonymous, mailbox, vouched):
+        user = tenant.user("user", vouched=vouched)
+        new = f"moved-{tenant.number}@example.com"
+        anonymous.post("/auth/password-reset", json={"email": user.email})
+        link = {"token": mailbox.token(user.email), "password": PASSWORD}
+        if not vouched:
+            anonymous.post("/auth/email-otp", json={"email": user.email})
+            code = mailbox.code(user.email, 2)
+        assert admin.patch(f"/users/{user.id}", json={"email": new}).status_code == 200
+        problem(anonymous.post("/auth/password-reset/confirm", json=link), 401, "invalid_code")
+        if not vouched:
+            refused = anonymous.post("/auth/email-otp/verify", json={"email": new, "code": code})
+            problem(refused, 401, "invalid_code")
+
+    def test_a_link_stays_good_when_the_address_does_not_change(self, tenant, admin, anonymous, mailbox):
+        user = tenant.user("user")
+        anonymous.post("/auth/password-reset", json={"email": user.email})
+        link = {"token": mailbox.token(user.email), "password": PASSWORD}
+        admin.patch(f"/users/{user.id}", json={"email": user.email.upper(), "name": "Another"})
+        assert anonymous.post("/auth/password-reset/confirm", json=link).status_code == 204
 
     def test_the_contact_keeps_an_address_of_its_own_and_one_that_is_taken(self, tenant, admin, user):
         ticket = made(user.post("/tickets", json={"subject": "S", "description": ""}))

@@ -6,7 +6,7 @@ import pytest
 from commands import Desk
 
 from tickets.cli.environment import contract
-from tickets.domain import api_keys, records
+from tickets.domain import access, api_keys, organizations, records
 from tickets.models import ApiKey, Base, Comment, Contact, Organization, Team, Ticket, User
 from tickets.shapes.comments import comment
 from tickets.shapes.contacts import contact
@@ -45,6 +45,16 @@ def test_it_makes_so_much_and_no_more(desk: Desk):
     counts = [desk.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables]
     assert counts == [1, 3, 1, 1, 2, 3, 2, 1]
     assert desk.rows("SELECT user_id FROM contacts ORDER BY id") == [(3,), (None,)]
+
+
+def test_a_database_whose_only_organization_was_deleted_is_empty(desk: Desk):
+    desk.ok("demo")
+    with desk.database() as database, database.write() as tx:
+        organizations.remove(tx, access.organization(tx, 1))
+    again = desk.json("demo")
+    assert (again["created"], again["key"] is not None) == (True, True)
+    assert desk.rows("SELECT slug FROM organizations ORDER BY id") == [("deleted 1",), ("acme",)]
+    assert desk.rows("SELECT email FROM users WHERE id = 1") == [("deleted 1",)]
 
 
 def test_the_key_is_kept_for_its_owner_and_shown_again(desk: Desk):

@@ -135,7 +135,7 @@ class TestWorker:
             assert time.monotonic() < deadline
         code, out, err = working.end(signum)
         assert (code, err) == (0, "")
-        assert json.loads(out) == {"done": 6, "failed": 0}  # five mails and the hourly purge
+        assert json.loads(out) == {"done": 7, "failed": 0}  # five mails and two hourly jobs
         assert len(list((desk.var_dir / "mail").glob("*.eml"))) == 5
 
     def test_wrong_arguments_are_one_line(self, desk: Desk):

@@ -1,9 +1,15 @@
 """create-org, create-user and the API keys."""
 
+import json
+
 import time_machine
 from commands import Desk
 
 from tickets import clock
+from tickets.db import Database
+from tickets.domain import records, users
+from tickets.models import User
+from tickets.settings import Settings
 
 
 class TestCreateOrg:
@@ -87,6 +93,15 @@ class TestCreateApiKey:
         assert made["rate_limit"] is None
         assert made["expires_at"] is None
         assert made["user_id"] == 1
+
+    def test_who_is_deactivated_gets_none(self, acme: Desk):
+        with Database(Settings(var_dir=acme.var_dir)) as database, database.write() as tx:
+            records.change(tx, User, users.by_email(tx, "ada@acme.example"), {"is_active": False})
+        line = acme.fails("create-api-key", "--email", "ada@acme.example")
+        assert "deactivated" in line
+        failed = acme.run("create-api-key", "--email", "ada@acme.example", "--json")
+        assert json.loads(failed.stdout)["error"]["code"] == "user_inactive"
+        assert acme.json("list-api-keys")["data"] == []
 
     def test_everything_can_be_chosen(self, acme: Desk):
         with time_machine.travel("2026-01-01T00:00:00Z", tick=False):

@@ -54,7 +54,10 @@ def fields() -> Iterator[Field]:
         if "requestBody" in spec:
             schema = DOCUMENT.resolve(spec["requestBody"]["content"]["application/json"]["schema"])
             yield from (Field(*made, "body", name) for name in schema["properties"] if SECRET.search(name))
-            yield Field(*made, "body", "password")  # where it does not belong
+            # Where they do not belong, and by their short names.
+            yield from (Field(*made, "body", name) for name in ("password", "pwd", "userPass", "pin"))
+            if spec.get("security") == []:
+                yield Field(*made, "body", "colour")  # a password may be under any name where somebody signs in
 
 
 FIELDS = sorted(set(fields()), key=str)

@@ -229,7 +229,7 @@ class TestWhatIsUnknown:
         )
         assert "surprise" in problem(response, 400, "invalid_request", "/surprise")["detail"]
 
-    @each([operation for operation in WITH_BODY if operation.method == "post"])
+    @each([operation for operation in WITH_BODY if operation.method == "post" and str(operation) != "mergeTicket"])
     @pytest.mark.parametrize("name", ["id", "organization_id", "created_at", "updated_at", "version"])
     def test_what_the_service_sets_cannot_be_set_on_creation(self, client, keys, operation, name):
         response = client.request(

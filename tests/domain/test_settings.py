@@ -39,6 +39,7 @@ class TestFromEnv:
             ("worker_lease", "60", 60),
             ("audit", "off", "off"),
             ("audit_flush_seconds", "0.25", 0.25),
+            ("audit_keep_days", "7", 7),
             ("smtp_url", "smtp://localhost", "smtp://localhost"),
             ("smtp_url", "smtps://u:p%40ss@mail.example:465/", "smtps://u:p%40ss@mail.example:465/"),
             ("smtp_url", "smtp+starttls://u:p@[::1]:587", "smtp+starttls://u:p@[::1]:587"),
@@ -47,7 +48,8 @@ class TestFromEnv:
         ],
     )
     def test_each_can_be_set(self, name, text, value):
-        settings = Settings.from_env({f"TICKETS_{name.upper()}": text, "TICKETS_SECRET_KEY": SECRET})
+        needed = {"TICKETS_SECRET_KEY": SECRET, "TICKETS_PASSWORD_RESET_URL": "https://a.example/{token}"}
+        settings = Settings.from_env({f"TICKETS_{name.upper()}": text, **needed})
         assert getattr(settings, name) == value
 
     def test_what_is_empty_is_not_set(self):
@@ -58,6 +60,8 @@ class TestFromEnv:
         [
             ("TICKETS_ENV", "staging"),
             ("TICKETS_AUDIT", "maybe"),
+            ("TICKETS_AUDIT_KEEP_DAYS", "0"),
+            ("TICKETS_AUDIT_KEEP_DAYS", "100000"),
             ("TICKETS_AUDIT_FLUSH_SECONDS", "0"),
             ("TICKETS_AUDIT_FLUSH_SECONDS", "nan"),
             ("TICKETS_DATABASE_URL", "tickets.db"),
@@ -102,6 +106,10 @@ class TestFromEnv:
     def test_production_needs_a_secret(self):
         with pytest.raises(SettingsError, match="TICKETS_SECRET_KEY"):
             Settings.from_env({"TICKETS_ENV": "production"})
+
+    def test_production_needs_the_page_that_mails_link_to(self):
+        with pytest.raises(SettingsError, match="TICKETS_PASSWORD_RESET_URL"):
+            Settings.from_env({"TICKETS_ENV": "production", "TICKETS_SECRET_KEY": SECRET})
 
     def test_the_secret_is_not_shown(self):
         assert SECRET not in repr(Settings.from_env({"TICKETS_SECRET_KEY": SECRET}))

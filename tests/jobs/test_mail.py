@@ -65,6 +65,11 @@ class TestCompose:
         assert message["Message-ID"] == "<1@x.example>"
         assert message["Auto-Submitted"] == "auto-generated"
 
+    def test_without_a_name_it_greets_nobody_by_one(self):
+        message = composed(name="")
+        assert message["To"] == "ada@acme.example"
+        assert all("Hello," in part for part in parts(message))
+
     def test_a_name_is_no_markup(self):
         text, html = parts(composed(name='<img src=x onerror="alert(1)">'))
         assert "<img" in text

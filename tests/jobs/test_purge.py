@@ -1,13 +1,20 @@
 """purge_expired: answers that nobody repeats any more, and dead letters nobody retried."""
 
+from datetime import UTC, datetime, timedelta
+
+import time_machine
+from sqlalchemy import bindparam, insert
 from workbench import Bench, until
 
 from tickets import clock
-from tickets.domain import organizations
+from tickets.db import Statement
+from tickets.domain import access, audit, entities, lifecycle, mailboxes, organizations, users
+from tickets.domain.access import Principal
+from tickets.domain.events import SYSTEM
 from tickets.http.idempotency import _STORE
 from tickets.jobs import purge_expired, queue
 from tickets.jobs.registry import KINDS, PERIODIC
-from tickets.models import IdempotencyRecord
+from tickets.models import AuditEntry, IdempotencyRecord, Ticket
 
 COUNT = 2 * purge_expired.AT_ONCE + 3
 
@@ -59,6 +66,59 @@ class TestPurge:
         bench.worker(purge_expired.KIND)
         until(lambda: bench.jobs() == [])
         assert [job.id for job in bench.jobs(dead=True)] == [new.id]
+
+    def test_what_is_counted_of_mail_is_forgotten_an_hour_after_the_last(self, bench: Bench):
+        def count(purpose: str, emails: int) -> None:
+            with bench.database.write() as tx:
+                assert all(mailboxes.takes(tx, f"{number}@acme.example", purpose) for number in range(emails))
+
+        with time_machine.travel(datetime.now(UTC) - timedelta(hours=1, seconds=1), tick=False):
+            count("verify_email", COUNT)
+            count("reset_password", 3)
+        count("reset_password", 2)
+        bench.enqueue(purge_expired.KIND.name)
+        bench.worker(purge_expired.KIND)
+        until(lambda: bench.jobs() == [])
+        with bench.database.read() as tx:
+            left = tx._connection.execute("SELECT email, purpose FROM mailboxes ORDER BY email").fetchall()
+        assert left == [(f"{number}@acme.example", "reset_password") for number in range(2)]
+
+    def test_the_audit_log_is_kept_for_as_long_as_the_operator_says(self, bench: Bench):
+        object.__setattr__(bench.settings, "audit_keep_days", 7)
+        ages = [8 * clock.DAY] * (2 * audit.AT_ONCE + 3) + [6 * clock.DAY]
+        texts = dict.fromkeys(("path", "query", "method", "ip", "request_id"), "")
+        nulls = dict.fromkeys(
+            ("organization_id", "user_id", "api_key_id", "session_id", "operation", "user_agent", "body")
+        )
+        values = {**texts, **nulls, "status": 200, "duration_ms": 1, "created_at": 0}
+        with bench.database.write() as tx:
+            tx.many(
+                Statement(insert(AuditEntry).values({name: bindparam(name) for name in values})),
+                [{**values, "created_at": clock.now() - age} for age in ages],
+            )
+        bench.enqueue(purge_expired.KIND.name)
+        bench.worker(purge_expired.KIND)
+        until(lambda: bench.jobs() == [])
+        with bench.database.read() as tx:
+            assert audit.count(tx) == 1
+
+    def test_events_go_after_a_month_but_the_history_of_a_ticket_that_is_there_stays(self, bench: Bench):
+        with time_machine.travel(datetime.now(UTC) - timedelta(days=31), tick=False), bench.database.write() as tx:
+            acme = organizations.create(tx, name="Acme")
+            admin = users.create(tx, SYSTEM, acme.id, email="ada@acme.example", name="Ada", role="admin")
+            caller = Principal(admin.id, acme.id, "admin", "Ada", frozenset({"*"}))
+            kept, gone = (lifecycle.create(tx, caller, {"subject": "S", "description": "D"}) for _ in range(2))
+            for ticket in (kept, gone):
+                lifecycle.change(tx, caller, ticket, {"priority": "high"})
+            entities.remove(tx, SYSTEM, Ticket, access.ticket(tx, caller, gone.id))
+        with time_machine.travel(datetime.now(UTC) - timedelta(days=29), tick=False), bench.database.write() as tx:
+            lifecycle.create(tx, caller, {"subject": "S", "description": "D"})
+        bench.enqueue(purge_expired.KIND.name)
+        bench.worker(purge_expired.KIND)
+        until(lambda: bench.jobs() == [])
+        with bench.database.read() as tx:
+            left = tx._connection.execute("SELECT type, ticket_id FROM events ORDER BY seq").fetchall()
+        assert left == [("ticket.updated", kept.id), ("ticket.created", gone.id + 1)]
 
     def test_a_service_purges_by_itself(self, bench: Bench):
 

@@ -54,8 +54,21 @@ class TestSlots:
     def test_a_clock_that_was_put_back_repeats_nothing(self, bench: Bench):
         with time_machine.travel(NOON, tick=False) as traveller:
             assert opened(bench, Schedule([HOURLY])) == 1
-            traveller.shift(-7_200)
+            traveller.shift(-3_600)
             assert opened(bench, Schedule([HOURLY])) == 0
+
+    @pytest.mark.parametrize("same", [True, False], ids=["the same worker", "another"])
+    def test_a_clock_that_was_years_ahead_stops_nothing_once_it_is_right(self, bench: Bench, *, same: bool):
+        schedule = Schedule([HOURLY])
+        with time_machine.travel(NOON + 10 * 365 * 86_400, tick=False) as traveller:
+            assert opened(bench, schedule) == 1
+            assert opened(bench, schedule) == 0
+            traveller.move_to(NOON)
+            schedule = schedule if same else Schedule([HOURLY])
+            assert opened(bench, schedule) == 1
+            assert opened(bench, schedule) == 0
+            traveller.shift(3_600)
+            assert opened(bench, schedule) == 1
 
     def test_it_knows_when_to_look_next(self, bench: Bench):
         schedule = Schedule([HOURLY])

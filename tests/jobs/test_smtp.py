@@ -1,8 +1,11 @@
 """A real mail server that takes mail, refuses it, hangs and drops the connection."""
 
 import email
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,17 @@ def post(tmp_path: Path, server: MailServer) -> Iterator[Bench]:
 def send(bench: Bench, to: str = "ada@acme.example", **values: Any) -> None:
     values = {"code": "canary-123", "minutes": 10, **values}
     bench.write(mail.enqueue, bench.settings, "verify_email", to=to, name="Ada", **values)
+
+
+def drip(listening: socket.socket) -> None:
+    """Greet whoever connects with one line after another, and never come to the last."""
+    with suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                while True:
+                    connection.sendall(b"220-Wait\r\n")
+                    time.sleep(0.05)
 
 
 class TestTaken:
@@ -129,6 +143,17 @@ class TestSilence:
         assert "timed out" in until(lambda: post.jobs()[0].last_error)
         server.mood.hangs = ""
         until(lambda: post.jobs() == [])
+
+    @pytest.mark.parametrize("scheme", ["smtp", "smtp+starttls"])
+    def test_one_that_says_a_little_at_a_time_is_left_as_well(self, tmp_path: Path, monkeypatch, scheme: str):
+        monkeypatch.setattr(transport, "DEADLINE", 0.5)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            threading.Thread(target=drip, args=(listening,), daemon=True).start()
+            bench = Bench(tmp_path, smtp_url=f"{scheme}://127.0.0.1:{listening.getsockname()[1]}")
+            send(bench)
+            bench.worker(IMPATIENT)
+            assert "took longer than 0.5 s" in until(lambda: bench.jobs()[0].last_error, seconds=5)
+            bench.close()
 
     def test_nobody_there_is_tried_again(self, tmp_path: Path):
         bench = Bench(tmp_path, smtp_url=f"smtp://127.0.0.1:{free_port()}")

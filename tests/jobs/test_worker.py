@@ -114,6 +114,27 @@ class TestLease:
         end.set()
         until(lambda: bench.jobs() == [])
 
+    def test_one_that_is_lost_while_it_runs_is_told_of_once_and_its_lease_asked_for_no_more(
+        self, bench: Bench, monkeypatch
+    ):
+        object.__setattr__(bench.settings, "worker_lease", 1)
+        asked: list[bool] = []
+        extend = queue.extend
+        monkeypatch.setattr(queue, "extend", lambda *job, until: asked.append(extend(*job, until=until)) or asked[-1])
+        began, end = threading.Event(), threading.Event()
+        bench.enqueue()
+        with structlog.testing.capture_logs() as lines:
+            bench.worker(Kind("note", lambda *_: (began.set(), end.wait(20))), poll=0.05)
+            assert began.wait(5)
+            with bench.database.write() as tx:
+                tx._connection.execute("DELETE FROM jobs")
+            until(lambda: any("lost while it runs" in line["event"] for line in lines))
+            threading.Event().wait(1)  # three more beats
+            end.set()
+            until(lambda: any("ended too late" in line["event"] for line in lines))
+        assert [line["event"].split(":")[0] for line in lines] == ["job is lost while it runs", "job ended too late"]
+        assert asked.count(False) == 1
+
     def test_a_job_whose_worker_died_is_taken_when_the_lease_ends(self, bench: Bench):
         bench.enqueue(n=1)
         bench.claim(lease=300)

@@ -214,6 +214,15 @@ class TestUpgrade:
         migrations.upgrade(database)
         assert content(database.path) == before
 
+    def test_a_contact_that_an_unverified_account_was_given_is_taken_back(self, database: Database):
+        migrations.upgrade(database, "0006")
+        fill(database)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("UPDATE users SET email_verified_at = NULL WHERE id = 2")
+        migrations.upgrade(database)
+        contacts = [(row["user_id"], row["version"]) for row in content(database.path)["contacts"]]
+        assert contacts == [(1, 1), (None, 3), (3, 3)]
+
     def test_rows_that_point_nowhere_are_told(self, database: Database):
         migrations.upgrade(database)
         with closing(sqlite3.connect(database.path)) as connection, connection:
@@ -288,6 +297,14 @@ class TestDowngrade:
         downgrade(database, revision)
         assert_kept(before, content(database.path))
         assert_sound(database.path)
+
+    def test_a_step_back_lets_nobody_into_an_organization_that_was_being_deleted(self, database: Database):
+        migrations.upgrade(database, "0006")
+        fill(database)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("UPDATE organizations SET deleted_at = NULL WHERE id > 1")
+        downgrade(database, "0005")
+        assert [user["is_active"] for user in content(database.path)["users"]] == [0, 1, 1]
 
 
 class TestServe:

@@ -22,7 +22,7 @@ NOTED = "SELECT count(*) FROM audit_log WHERE operation = 'listTeams'"
 
 
 def note(made: Audit, number: int) -> None:
-    exchange = Exchange(f"r{number}", "127.0.0.1")
+    exchange = Exchange(f"r{number}", "127.0.0.1", "/api/v1/x")
     scope = {"method": "GET", "path": "/api/v1/x", "query_string": b"", "headers": []}
     attach(scope, exchange)
     made.note(scope, exchange, 200)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import httpx
 import pytest
@@ -300,3 +300,67 @@ class TestWriter:
 
         asyncio.run(run())
         assert self.names(database) == ["wanted"]
+
+    def test_a_write_that_has_begun_is_told_to_whom_it_was_cancelled_for(self, database: Database):
+        async def run() -> tuple[int, int]:
+            writer, loop = Writer(database), asyncio.get_running_loop()
+            tasks: dict[str, asyncio.Task[int]] = {}
+            cancelled = Event()
+
+            def within_a_batch(tx: Transaction) -> int:
+                tasks["batch"].cancel()
+                return tx.run(self.INSERT, name="in a batch")
+
+            def cancel() -> None:
+                tasks["alone"].cancel()
+                tasks["alone"].cancel()  # as a loop that ends does once more
+                cancelled.set()
+
+            def alone(tx: Transaction) -> int:
+                loop.call_soon_threadsafe(cancel)
+                cancelled.wait(10)
+                return tx.run(self.INSERT, name="alone")
+
+            tasks["batch"] = asyncio.create_task(writer.run(within_a_batch))
+            tasks["alone"] = asyncio.create_task(writer.run(alone, long=True))
+            try:
+                return await tasks["batch"], await tasks["alone"]
+            finally:
+                await writer.close()
+
+        assert asyncio.run(run()) == (1, 1)
+        assert self.names(database) == ["in a batch", "alone"]
+
+    def test_a_write_that_fails_after_its_caller_was_cancelled_is_told_as_it_failed(self, database: Database):
+        async def run() -> None:
+            writer = Writer(database)
+
+            def failing(_: Transaction) -> None:
+                task.cancel()
+                raise LookupError("its own fault")
+
+            task = asyncio.create_task(writer.run(failing))
+            with pytest.raises(LookupError):
+                await task
+            await writer.close()
+
+        asyncio.run(run())
+
+    def test_nobody_is_left_waiting_when_the_loop_ends_in_the_middle_of_a_write(self, database: Database):
+        ended = Event()
+
+        async def run() -> None:
+            began = asyncio.Event()
+            loop, writer = asyncio.get_running_loop(), Writer(database)
+
+            def slow(_: Transaction) -> None:
+                loop.call_soon_threadsafe(began.set)
+                ended.wait(10)
+
+            waiting.append(asyncio.create_task(writer.run(slow, long=True)))
+            await began.wait()
+
+        waiting: list[asyncio.Task[None]] = []
+        asyncio.run(run())
+        ended.set()
+        assert waiting[0].cancelled()

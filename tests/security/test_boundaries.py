@@ -376,3 +376,19 @@ class TestSecrets:
         assert "TICKETS_SECRET_KEY" in ended.stderr
         assert "short" not in ended.stderr.replace("too short", "")
         assert not (tmp_path / "secret.key").exists()
+
+    @pytest.mark.parametrize("command", [("serve", "--host", "0.0.0.0"), ("worker",)])  # noqa: S104 - it does not start
+    def test_production_mails_no_link_to_an_address_that_nobody_reaches(self, tmp_path: Path, command: tuple[str, ...]):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TICKETS_")}
+        production = {"TICKETS_ENV": "production", "TICKETS_SECRET_KEY": "x" * 32, "TICKETS_VAR_DIR": str(tmp_path)}
+        ended = subprocess.run(
+            [sys.executable, "-m", "tickets", *command],
+            env={**environment, **production},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert ended.returncode == 2
+        assert ended.stderr.count("\n") == 1
+        assert "TICKETS_PASSWORD_RESET_URL" in ended.stderr

@@ -1,6 +1,7 @@
 """Whatever is planted where, no secret survives in what is written down of a request."""
 
 import json
+import time
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -29,17 +30,35 @@ BY_LOOKS = KEYS | REFRESH_TOKENS | WEBHOOK_SECRETS | JWTS | BEARERS
 PLAIN = made_of(WORDS, 19).map("Q{}".format)
 """Secrets that only their name gives away."""
 
-NAMES = st.builds(
+STEMS = st.builds(
     lambda before, word, after: f"{before}{word}{after}",
     st.sampled_from(["", "new_", "x-", "client"]),
     st.sampled_from(
         (
-            *("password", "Passwd", "token", "refresh_token", "ACCESS_TOKEN", "secret", "key", "apiKey", "code"),
-            *("authorization", "Cookie", "credentials", "signature", "otp", "jwt"),
+            *(
+                "password",
+                "Passwd",
+                "token",
+                "refresh_token",
+                "ACCESS_TOKEN",
+                "secret",
+                "apiKey",
+                "passphrase",
+                "userPwd",
+            ),
+            *("passphrase", "authorization", "Cookie", "credentials", "signature", "jwt", "pwd", "passcode", "apikey"),
         )
     ),
     st.sampled_from(["", "s", "_2", "Hash"]),
 )
+SHORT = st.builds(
+    lambda before, word, after: f"{before}{word}{after}",
+    st.sampled_from(["", "new_", "x-", "card.", "sms "]),
+    st.sampled_from(("key", "code", "otp", "pass", "pin", "Pin", "PIN", "OTPCode", "userPass", "resetCode")),
+    st.sampled_from(["", "s", "_2", "Hash", "-value"]),
+)
+NAMES = STEMS | SHORT
+"""Names of secrets; short words stand apart, since they mean something else inside of others."""
 TEXTS = st.text(max_size=40).map(lambda text: text.replace("Q", ""))
 PLAIN_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
@@ -112,6 +131,33 @@ class TestBody:
             "api_key_id": 5,
         }
 
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *(
+                "error_code",
+                "errorCode",
+                "keyboard",
+                "postcode",
+                "postal_code",
+                "country-code",
+                "statusCodes",
+                "barcode",
+            ),
+            *("monkey", "compass", "passenger", "shopping", "spin", "footpath", "sort_key", "publicKey", "api_key_id"),
+        ],
+    )
+    def test_names_that_only_sound_alike_are_kept(self, name):
+        assert json.loads(redaction.body({"custom_fields": {name: "N1"}})) == {"custom_fields": {name: "N1"}}
+        assert redaction.query(f"{name}=N1".encode()) == f"{name}=N1"
+
+    @pytest.mark.parametrize("name", ["pass", "pwd", "PWD", "pin", "otp", "user_pass", "newPwd", "cardPin"])
+    def test_passwords_by_their_short_names_are_not(self, name):
+        assert json.loads(redaction.body({"email": "a@b.example", name: "hunter2"}))[name] == REDACTED
+
+    def test_what_looks_like_the_end_of_a_name_inside_a_text_hides_none(self):
+        assert "hunter2" not in redaction.body({"a": ",", "b": ":x", ":pwd": "hunter2"})
+
 
 class TestQuery:
     @given(name=NAMES, secret=PLAIN, other=TEXTS)
@@ -148,3 +194,47 @@ class TestPathAndAgent:
 
     def test_each_stays_on_one_line(self):
         assert redaction.path("/api/v1/a\nb\x00") == "/api/v1/a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
+
+
+HOSTILE = {
+    "beginnings of tokens within a word": "aeyJ",
+    "of tokens": ".eyJ",
+    "tokens that just do not end": "eyJaaaaaaaa",
+    "beginnings of keys": "tk_",
+    "keys that are one letter short": "tk_abcdefgh_aaaaaaaaaaaaaaa.",
+    "refresh tokens": "atr_",
+    "webhook secrets": "whsec_",
+    "bearers of nothing": "bearer ",
+    "one bearer of much nothing": " ",
+    "addresses without an end": "://a",
+    "addresses": "http://a:b",
+    "parameters": "&",
+    "parameters with names": "a&",
+    "capitals": "aA",
+    "quotes": '"',
+}
+
+
+class TestTime:
+    """What anybody sends is looked at on the event loop: the time it takes may only grow as its length does."""
+
+    @pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE)
+    @pytest.mark.parametrize(
+        "look",
+        [redaction.text, redaction.is_secret.__wrapped__, redaction._STRINGS.findall],
+        ids=["text", "name", "strings"],
+    )
+    def test_four_times_as_much_takes_some_four_times_as_long(self, look, piece):
+        def least(size: int) -> float:
+            hostile = "bearer " + piece * (size // len(piece))
+            times = []
+            for _ in range(5):
+                began = time.perf_counter()
+                look(hostile)
+                times.append(time.perf_counter() - began)
+            return min(times)
+
+        assert least(40_000) < 9 * least(10_000) + 0.001
+
+    def test_what_is_cut_away_is_not_looked_at(self):
+        assert redaction.path("/" + "x" * 5_000 + " Bearer aeyJaeyJaeyJ") == redaction.path("/" + "x" * 5_000)

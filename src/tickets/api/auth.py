@@ -5,6 +5,7 @@ between two transactions.
 """
 
 from tickets import clock, wire
+from tickets.db import Transaction
 from tickets.domain import access, passwords, registration, sessions
 from tickets.domain.one_time_secrets import LIFETIMES
 from tickets.domain.registration import Newcomer
@@ -42,20 +43,28 @@ async def login(*, body: wire.LoginRequest) -> wire.Tokens:
     user_id, stored = found
     failed.succeed(begun)
     lifetime = call.services.settings.session_seconds * clock.SECOND
-    opened = await call.write(lambda tx: sessions.start(tx, user_id, stored, lifetime=lifetime))
-    if passwords.is_outdated(stored):
-        renewed = await call.compute(passwords.hashed, body["password"])
-        await call.write(lambda tx: passwords.renew(tx, user_id, stored, renewed))
-    return _tokens(call, opened)
+    renewed = await call.compute(passwords.hashed, body["password"]) if passwords.is_outdated(stored) else stored
+
+    def begin(tx: Transaction) -> Opened | None:
+        opened = call.signed_in(sessions.start(tx, user_id, stored, lifetime=lifetime))
+        if renewed != stored:
+            passwords.renew(tx, user_id, stored, renewed)
+        return opened
+
+    return _tokens(call, await call.write(begin))
 
 
 async def refresh_tokens(*, body: wire.RefreshRequest) -> wire.Tokens:
     """Give new tokens for a refresh token."""
     call = stages()
-    opened = await call.write(lambda tx: sessions.prolong(tx, body["refresh_token"]))
-    if opened is None:
-        raise Unauthorized("The refresh token is not valid: it is unknown, was used before, or its session is over.")
-    return _tokens(call, opened)
+    unknown = Unauthorized("The refresh token is not valid: it is unknown, was used before, or its session is over.")
+    return _tokens(
+        call,
+        await call.write(
+            lambda tx: call.signed_in(sessions.prolong(tx, body["refresh_token"])),
+            otherwise=unknown,
+        ),
+    )
 
 
 def logout() -> None:
@@ -82,9 +91,10 @@ async def verify_email_otp(*, body: wire.VerifyRequest) -> wire.EmailVerified:
     """Verify an address with its code."""
     call = stages()
     one_time = call.services.one_time
-    user = await call.write(lambda tx: registration.verify(tx, one_time, email=body["email"], code=body["code"]))
-    if user is None:
-        raise InvalidCode(_UNUSABLE)
+    user = await call.write(
+        lambda tx: registration.verify(tx, one_time, email=body["email"], code=body["code"]),
+        otherwise=InvalidCode(_UNUSABLE),
+    )
     return {"email": user.email, "verified": True}
 
 
@@ -96,10 +106,17 @@ def request_password_reset(*, body: wire.EmailRequest) -> wire.MailAccepted:
 async def confirm_password_reset(*, body: wire.PasswordResetConfirmation) -> None:
     """Set a password with the token of a mail."""
     call = stages()
-    hashed = await call.compute(passwords.chosen, body["password"])
     one_time = call.services.one_time
-    if not await call.write(lambda tx: registration.reset(tx, one_time, token=body["token"], password_hash=hashed)):
-        raise InvalidCode(_UNUSABLE)
+    unusable = InvalidCode(_UNUSABLE)
+    # Whose password it is says which ones are bad. The write looks again: the token may be used by then, or the
+    # address another one, which takes the token with it.
+    email: str | None = call.read(lambda tx: registration.address_of(tx, one_time, body["token"]))
+    if email is None:
+        await call.write(lambda _: None, otherwise=unusable)  # which it always raises, once that is on record
+    hashed = await call.compute(passwords.chosen, body["password"], email)
+    await call.write(
+        lambda tx: registration.reset(tx, one_time, token=body["token"], password_hash=hashed), otherwise=unusable
+    )
 
 
 def _mail(email: str, purpose: str) -> wire.MailAccepted:
@@ -108,11 +125,10 @@ def _mail(email: str, purpose: str) -> wire.MailAccepted:
 
 
 def _tokens(call: Stages, opened: Opened) -> wire.Tokens:
-    call.signed_in(user_id=opened.user_id, organization_id=opened.organization_id, session_id=opened.id)
-    tokens = call.services.tokens
+    access_token, lifetime = call.services.tokens.write(opened.id, opened.user_id, ends_at=opened.expires_at)
     return {
-        "access_token": tokens.write(opened.id, opened.user_id),
+        "access_token": access_token,
         "refresh_token": opened.refresh_token,
         "token_type": "Bearer",
-        "expires_in": tokens.lifetime,
+        "expires_in": lifetime,
     }

@@ -2,10 +2,9 @@
 
 from tickets import wire
 from tickets.db import Row
-from tickets.domain import access, organizations, records
+from tickets.domain import access, organizations
 from tickets.domain.listings import ORGANIZATIONS, where
 from tickets.http.context import Call, current
-from tickets.models import Organization
 from tickets.shapes.organizations import organization as show
 
 
@@ -40,7 +39,7 @@ def delete_organization(*, organization_id: int) -> None:
     call = current()
     organization = access.organization(call.tx, organization_id)
     call.expect(organization)
-    records.remove(call.tx, Organization, organization)
+    organizations.remove(call.tx, organization)
 
 
 def get_own_organization() -> wire.Organization:

@@ -22,19 +22,20 @@ from tickets.cli.environment import (
 from tickets.cli.failures import Failure, program
 from tickets.cli.output import json_option, show, table
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import api_keys
+from tickets.domain import access, api_keys
 from tickets.models import ApiKey, Organization, User
+from tickets.settings import MAX_DAYS
 from tickets.shapes import moment
 from tickets.shapes.api_keys import api_key as show_api_key
 from tickets.shapes.api_keys import created_api_key
 
-_MAX_DAYS = 36_500
 _PREFIX = re.compile(r"(tk_[a-z0-9]{8})(?:_.*)?", re.ASCII)
 
 _ALL = (
     select(*ApiKey.__table__.c, User.email, Organization.slug)
     .join(User, User.id == ApiKey.user_id)
     .join(Organization, Organization.id == ApiKey.organization_id)
+    .where(Organization.deleted_at.is_(None))
     .order_by(ApiKey.id)
 )
 _LISTS = {
@@ -45,8 +46,13 @@ _LISTS = {
         _ALL.where(ApiKey.organization_id == bindparam("org"), ApiKey.user_id == bindparam("user"))
     ),
 }
-_BY_ID = Statement(select(*ApiKey.__table__.c).where(ApiKey.id == bindparam("key_id")))
-_BY_PREFIX = Statement(select(*ApiKey.__table__.c).where(ApiKey.prefix == bindparam("prefix")))
+_PRESENT = (
+    select(*ApiKey.__table__.c)
+    .join(Organization, Organization.id == ApiKey.organization_id)
+    .where(Organization.deleted_at.is_(None))
+)
+_BY_ID = Statement(_PRESENT.where(ApiKey.id == bindparam("key_id")))
+_BY_PREFIX = Statement(_PRESENT.where(ApiKey.prefix == bindparam("prefix")))
 
 
 class _Scopes(click.ParamType[list[str]]):
@@ -74,8 +80,8 @@ class _Expiry(click.ParamType[int]):
         now = clock.now()
         length = duration(value)
         if length is not None:
-            if length > _MAX_DAYS * clock.DAY:
-                self.fail(f"{value!r} is too far away; use at most {_MAX_DAYS}d, or leave it out for ever.", param, ctx)
+            if length > MAX_DAYS * clock.DAY:
+                self.fail(f"{value!r} is too far away; use at most {MAX_DAYS}d, or leave it out for ever.", param, ctx)
             return now + length
         if not clock.is_rfc3339(value):
             self.fail(f"{value!r} cannot be used; write 90d, 12h or 2027-01-31T00:00:00Z.", param, ctx)
@@ -111,7 +117,7 @@ def create_api_key(
 ) -> None:
     """Make an API key; it is shown this once."""
     with ready_database() as database, database.write() as tx:
-        user = user_of(tx, email, None if org is None else organization_of(tx, org))
+        user = access.active(user_of(tx, email, None if org is None else organization_of(tx, org)), "email")
         row, key = api_keys.create(tx, user, name=name, scopes=scopes, rate_limit=rate_limit, expires_at=expires)
     show(
         {**created_api_key(row, key)},

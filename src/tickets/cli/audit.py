@@ -8,8 +8,7 @@ from tickets import clock
 from tickets.cli.environment import Command, duration, ready_database
 from tickets.cli.output import json_option, progress, show
 from tickets.domain import audit
-
-_MAX_DAYS = 36_500
+from tickets.settings import MAX_DAYS
 
 
 class _Age(click.ParamType[int]):
@@ -21,8 +20,8 @@ class _Age(click.ParamType[int]):
         found = duration(value)
         if found is None:
             self.fail(f"{value!r} cannot be used; write 90d, 12h or 30m.", param, ctx)
-        if found > _MAX_DAYS * clock.DAY:
-            self.fail(f"{value!r} is too long ago; use at most {_MAX_DAYS}d.", param, ctx)
+        if found > MAX_DAYS * clock.DAY:
+            self.fail(f"{value!r} is too long ago; use at most {MAX_DAYS}d.", param, ctx)
         return found
 
 

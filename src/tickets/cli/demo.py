@@ -43,7 +43,9 @@ _PASSWORD = {
     "description": "The page for it is gone.",
     "tags": ["account"],
 }
-_EMPTY = Statement(select((func.count() == 0).label("empty")).select_from(Organization))
+_EMPTY = Statement(
+    select((func.count() == 0).label("empty")).select_from(Organization).where(Organization.deleted_at.is_(None))
+)
 
 
 @click.command(cls=Command)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 _UNITS = {"d": clock.DAY, "h": clock.HOUR, "m": clock.MINUTE}
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([dhm])", re.ASCII)
-_FIRST_ORGANIZATION = Statement(select(*Organization.__table__.c).order_by(Organization.id).limit(1))
+_FIRST_ORGANIZATION = Statement(
+    select(*Organization.__table__.c).where(Organization.deleted_at.is_(None)).order_by(Organization.id).limit(1)
+)
 
 
 class Command(click.Command):

@@ -184,6 +184,7 @@ def _cast(tx: Transaction, organization: Row, total: int, seed: int, counts: Cou
 def _user(tx: Transaction, organization: Row, person: content.Person, role: str, moment: int, counts: Counts) -> Row:
     found = users.by_email(tx, person.email)
     if found is None:
+        users.let_go(tx, person.email)
         times = dict.fromkeys(("created_at", "updated_at", "email_verified_at"), moment)
         tx.run(_ADD_USER, **person._asdict(), organization_id=organization.id, role=role, **times)
         counts.users += 1

@@ -25,7 +25,7 @@ from tickets.contract.validation import Checker
 from tickets.db import Transaction
 from tickets.domain.access import Principal
 from tickets.errors import InvalidRequest, NotFound, Problem
-from tickets.http import idempotency, problems
+from tickets.http import idempotency, problems, redaction
 from tickets.http.audit import Audit
 from tickets.http.context import MOST_ROWS, Call, Services, Stages, matches
 from tickets.http.exchange import JSON, Exchange, Receive, Response, Scope, Send, exchange_of
@@ -87,6 +87,7 @@ class Plan:
         self._headers = Parameters(headers, "header")
         self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
         self._body = Checker(operation.body_schema(), "body") if operation.request_body else None
+        self._fields = frozenset(operation.body_schema().get("properties", ())) if operation.request_body else ()
         self._needs_body = self._body is not None and operation.request_body.get("required", False)
         self._status = next(int(status) for status in spec["responses"] if status.startswith("2"))
         success = document.resolve(_raw(document, operation)["responses"][str(self._status)])
@@ -141,8 +142,10 @@ class Plan:
             flask.g.call = Stages(
                 services=runtime.services,
                 exchange=exchange,
+                status=self._status,
                 reader=runtime.reader,
                 run=runtime.writer.run,
+                store=lambda tx, status: runtime.audit.store(tx, scope, exchange, status),
                 pool=runtime.pool,
             )
             return self._finish(await self.handler(**arguments), scope)
@@ -259,9 +262,20 @@ class Plan:
         return await self._runtime.bodies.run(self._value, body, exchange)
 
     def _value(self, body: bytes, exchange: Exchange) -> Any:
-        exchange.body = value = parse_json(body)
+        value = parse_json(body)
+        exchange.body = self._known(value) if self.policy.public else value
         self._body.check(value)  # type: ignore[union-attr]  # only called where there is one
         return value
+
+    def _known(self, value: Any) -> Any:
+        """Leave what the contract knows of a body that signs somebody in: whatever else it has may be a password."""
+        if not isinstance(value, dict):
+            return redaction.REDACTED
+        return {
+            name: redaction.REDACTED if isinstance(item, dict | list) else item
+            for name, item in value.items()
+            if name in self._fields
+        }
 
     def _finish(self, body: Any, scope: Scope) -> Response:
         """Turn what a handler returned into the answer the contract promises."""

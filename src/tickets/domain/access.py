@@ -71,23 +71,26 @@ def missing(noun: str, record_id: int) -> NotFound:
 
 
 def organization(tx: Transaction, organization_id: int) -> Row:
-    """Fetch any organization; the contract lets only the operator ask."""
+    """Fetch an organization that is not deleted, whoever asks: an operator, somebody who signs in, or a member."""
     found = records.find(tx, Organization, organization_id)
-    if found is None:
+    if found is None or found.deleted_at is not None:
         raise missing("organization", organization_id)
     return found
 
 
-def verified(tx: Transaction, caller: Principal) -> None:
-    """Let only whose own address is verified name the addresses of others.
+def verified(tx: Transaction, caller: Principal) -> Row:
+    """Return the caller's account, if its address is verified.
 
-    An address is taken in the whole service: whoever signed up a moment ago could try which are, or take them.
+    Whoever signed up a moment ago may have done so with somebody else's address. They name no other one, which is
+    taken in the whole service then, make no keys, which would outlast them, and get no contact, nor its tickets.
 
     Raises:
-        EmailNotVerified: the caller's is not.
+        EmailNotVerified: it is not.
     """
-    if user(tx, caller, caller.user_id).email_verified_at is None:
+    account = user(tx, caller, caller.user_id)
+    if account.email_verified_at is None:
         raise EmailNotVerified("Verify your own address first, with the code that POST /auth/email-otp sends you.")
+    return account
 
 
 def user(tx: Transaction, caller: Principal, user_id: int) -> Row:

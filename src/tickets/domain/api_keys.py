@@ -1,19 +1,21 @@
 """API keys: made, shown once, looked up by their hash, revoked."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
-from tickets.errors import AlreadyReplaced, InputError, InsufficientScope, InvalidRequest
-from tickets.models import ApiKey, User
+from tickets.errors import AlreadyReplaced, Conflict, InputError, InsufficientScope, InvalidRequest
+from tickets.models import ApiKey, Organization, User
 
 TOUCH_EVERY = clock.MINUTE
 """How exact `last_used_at` is: a write for each use would cost more than the use."""
 
+_LIVE = (ApiKey.revoked_at.is_(None), User.is_active.is_(True), Organization.deleted_at.is_(None))
 _BY_DIGEST = Statement(
     select(
         ApiKey.id,
@@ -27,12 +29,24 @@ _BY_DIGEST = Statement(
         User.name,
     )
     .join(User, User.id == ApiKey.user_id)
-    .where(ApiKey.digest == bindparam("digest"), ApiKey.revoked_at.is_(None), User.is_active.is_(True))
+    .join(Organization, Organization.id == ApiKey.organization_id)
+    .where(ApiKey.digest == bindparam("digest"), *_LIVE)
 )
 _ROLE = Statement(
     select(User.role)
     .join(ApiKey, ApiKey.user_id == User.id)
-    .where(ApiKey.id == bindparam("key_id"), ApiKey.revoked_at.is_(None), User.is_active.is_(True))
+    .join(Organization, Organization.id == ApiKey.organization_id)
+    .where(ApiKey.id == bindparam("key_id"), *_LIVE)
+)
+_now: Any = bindparam("now")
+_REVOKE_ALL = Statement(
+    update(ApiKey)
+    .where(ApiKey.user_id == bindparam("of_user"), ApiKey.revoked_at.is_(None))
+    .values(
+        revoked_at=_now,
+        version=ApiKey.version + 1,
+        updated_at=case((ApiKey.updated_at > _now, ApiKey.updated_at), else_=_now),
+    )
 )
 _TOUCH = Statement(update(ApiKey).where(ApiKey.id == bindparam("key_id")).values(last_used_at=bindparam("moment")))
 
@@ -98,10 +112,13 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
 
     Raises:
         AlreadyReplaced: the key has a successor, which is the one to replace.
+        Conflict: the key has expired, and the new one would have with it.
         InsufficientScope: the caller's own key lacks one of the scopes.
     """
     if api_key.replaced_by_id is not None:
         raise AlreadyReplaced(f"This key was replaced by the key {api_key.replaced_by_id}; replace that one.")
+    if api_key.expires_at is not None and api_key.expires_at <= clock.now():
+        raise Conflict("This key has expired, and one like it would have too; make a new key with POST /api-keys.")
     _may_give(caller, api_key.scopes)
     made = create(
         tx,
@@ -136,7 +153,7 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
 
     Returns:
         The caller, and whether `last_used_at` is due; None for a key that is unknown, revoked, expired
-        or of a deactivated user.
+        or of a deactivated user or a deleted organization.
     """
     found = tx.first(_BY_DIGEST, digest=ids.digest(key))
     moment = clock.now()
@@ -155,7 +172,7 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
 
 
 def role_of(tx: Transaction, api_key_id: int | None) -> str | None:
-    """Find the role a key acts with; None when it was revoked, or its user deactivated or deleted."""
+    """Find the role a key acts with; None when it was revoked, or its user or organization is none any more."""
     found = tx.first(_ROLE, key_id=api_key_id)
     return None if found is None else found.role
 
@@ -168,3 +185,8 @@ def touch(tx: Transaction, api_key_id: int) -> None:
 def revoke(tx: Transaction, api_key: Row) -> None:
     """End a key at once, in every process: each request looks its key up."""
     records.change(tx, ApiKey, api_key, {"revoked_at": clock.now()})
+
+
+def revoke_all(tx: Transaction, user_id: int) -> None:
+    """End all keys of a user at once."""
+    tx.run(_REVOKE_ALL, of_user=user_id, now=clock.now())

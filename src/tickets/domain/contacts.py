@@ -9,7 +9,7 @@ from tickets.db import Row, Statement, Transaction
 from tickets.domain import access, entities
 from tickets.domain.access import Principal
 from tickets.domain.events import Actor
-from tickets.errors import AlreadyExists, EmailNotVerified, InUse
+from tickets.errors import AlreadyExists, InUse
 from tickets.models import Contact, Ticket
 
 _ANY_TICKET = Statement(select(Ticket.id).where(Ticket.contact_id == bindparam("contact_id")).limit(1))
@@ -50,20 +50,16 @@ def of_caller(tx: Transaction, caller: Principal) -> Row:
 
     Raises:
         AlreadyExists: the contact with the caller's e-mail is tied to another account.
-        EmailNotVerified: there is a contact with the caller's e-mail, which nobody has verified yet.
+        EmailNotVerified: nobody has verified the caller's e-mail yet.
     """
     own = access.own_contact(tx, caller)
     if own is not None:
         return own
-    user = access.user(tx, caller, caller.user_id)
+    # Whoever signed up with somebody else's address would see the tickets of the contact that has it, or will have.
+    user = access.verified(tx, caller)
     same_email = tx.first(_BY_EMAIL, organization_id=caller.organization_id, email=user.email)
     if same_email is None:
         return create(tx, caller.actor, caller.organization_id, email=user.email, name=user.name, user_id=user.id)
-    if user.email_verified_at is None:
-        # Whoever signed up with somebody else's address would see that contact's tickets.
-        raise EmailNotVerified(
-            "A contact has your address already: verify it first, with the code that POST /auth/email-otp sends you."
-        )
     if same_email.user_id is not None:
         raise AlreadyExists(
             f"The contact {same_email.id} has your e-mail address but belongs to another account. "

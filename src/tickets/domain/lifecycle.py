@@ -26,6 +26,7 @@ def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, sou
     """Raise a ticket; without ``contact_id`` it is the caller's own.
 
     Raises:
+        EmailNotVerified: it is the caller's own, and nobody has verified their address yet.
         Forbidden: a user set what only staff may, or an agent assigned somebody else.
         NotFound: an id in the fields names nothing in the organization.
         UserInactive: the assignee is deactivated.

@@ -31,7 +31,7 @@ def where(**given: Any) -> Mapping[str, Any]:
 
 
 ORGANIZATIONS = Listing(
-    select(*Organization.__table__.c),
+    select(*Organization.__table__.c).where(Organization.deleted_at.is_(None)),
     Organization.__table__.c.id,
     filters={"slug": Filter(Organization.__table__.c.slug)},
     sorts=_sorts(Organization, "name"),

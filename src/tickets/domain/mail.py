@@ -28,7 +28,7 @@ def enqueue(
     template: str,
     *,
     to: str,
-    name: str,
+    name: str = "",
     organization_id: int | None = None,
     **values: str | int,
 ) -> int:
@@ -42,7 +42,8 @@ def enqueue(
         settings: `mail_from` gives the Message-ID its domain, the secret key seals the values.
         template: one of `TEMPLATES`.
         to: the recipient's address.
-        name: the recipient's name.
+        name: the recipient's name. It is left out where the recipient may never have heard of the account, as in
+            every mail that anybody can ask for: who made the account chose the name, and would write in ours.
         organization_id: the tenant it belongs to.
         values: what the template is told.
 

@@ -4,21 +4,20 @@ import hashlib
 import hmac
 import secrets as dice
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
+from tickets.domain import mailboxes
 from tickets.models import OneTimeSecret
 
 LIFETIMES = {"verify_email": 10 * clock.MINUTE, "reset_password": clock.HOUR}
-_TRIES = 5
 
 _OF_USER = (OneTimeSecret.user_id == bindparam("of_user"), OneTimeSecret.purpose == bindparam("for_purpose"))
 _FORGET = Statement(delete(OneTimeSecret).where(*_OF_USER))
+_FORGET_ALL = Statement(delete(OneTimeSecret).where(OneTimeSecret.user_id == bindparam("of_user")))
 _KEEP = Statement(
-    insert(OneTimeSecret).values(
-        {name: bindparam(name) for name in ("user_id", "purpose", "digest", "tries_left", "expires_at")}
-    )
+    insert(OneTimeSecret).values({name: bindparam(name) for name in ("user_id", "purpose", "digest", "expires_at")})
 )
 _FIND = Statement(select(*OneTimeSecret.__table__.c).where(*_OF_USER))
 _BY_DIGEST = Statement(
@@ -26,7 +25,11 @@ _BY_DIGEST = Statement(
         OneTimeSecret.digest == bindparam("digest"), OneTimeSecret.purpose == bindparam("for_purpose")
     )
 )
-_MISS = Statement(update(OneTimeSecret).where(*_OF_USER).values(tries_left=OneTimeSecret.tries_left - 1))
+
+
+def forget(tx: Transaction, user_id: int) -> None:
+    """Make what a user was sent good no more."""
+    tx.run(_FORGET_ALL, of_user=user_id)
 
 
 class OneTimeSecrets:
@@ -49,7 +52,6 @@ class OneTimeSecrets:
             user_id=user.id,
             purpose=purpose,
             digest=self._digest(purpose, secret, user.id if purpose == "verify_email" else 0),
-            tries_left=_TRIES,
             expires_at=clock.now() + LIFETIMES[purpose],
         )
         return secret
@@ -58,22 +60,25 @@ class OneTimeSecrets:
         """Tell whether a code verifies the address of a user; it works once, and only so many wrong ones are heard."""
         purpose = "verify_email"
         found = tx.first(_FIND, of_user=user.id, for_purpose=purpose)
-        if found is None or found.expires_at <= clock.now() or found.tries_left < 1:
+        if found is None or found.expires_at <= clock.now() or not mailboxes.hears(tx, user.email, purpose):
             return False
         if not hmac.compare_digest(found.digest, self._digest(purpose, code, user.id)):
-            tx.run(_MISS, of_user=user.id, for_purpose=purpose)
+            mailboxes.miss(tx, user.email, purpose)
             return False
         tx.run(_FORGET, of_user=user.id, for_purpose=purpose)
         return True
 
-    def take_token(self, tx: Transaction, token: str) -> int | None:
-        """Return whose password a token may set; it works once."""
+    def of_token(self, tx: Transaction, token: str) -> int | None:
+        """Return whose password a token may set."""
         purpose = "reset_password"
         found = tx.first(_BY_DIGEST, digest=self._digest(purpose, token, 0), for_purpose=purpose)
-        if found is None or found.expires_at <= clock.now():
-            return None
-        tx.run(_FORGET, of_user=found.user_id, for_purpose=purpose)
-        user_id: int = found.user_id
+        return None if found is None or found.expires_at <= clock.now() else found.user_id
+
+    def take_token(self, tx: Transaction, token: str) -> int | None:
+        """Return whose password a token may set; it works once."""
+        user_id = self.of_token(tx, token)
+        if user_id is not None:
+            tx.run(_FORGET, of_user=user_id, for_purpose="reset_password")
         return user_id
 
     def _digest(self, purpose: str, secret: str, user_id: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Founding and changing organizations."""
+"""Founding, changing and deleting organizations."""
 
 import secrets
 from collections.abc import Mapping
@@ -7,12 +7,14 @@ from zoneinfo import available_timezones
 
 from sqlalchemy import bindparam, insert, select, update
 
-from tickets import ids
+from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import records
+from tickets.domain import jobs, records
 from tickets.errors import InputError, InvalidRequest
 from tickets.models import Counter, Organization
 
+ERASE = "erase_organizations"
+"""The job that removes, bite by bite, what belongs to organizations that are deleted."""
 DEFAULT_SETTINGS = {"timezone": "UTC", "allow_self_registration": False, "require_verified_email": False}
 
 COUNTERS = ("tickets", "events")
@@ -34,7 +36,7 @@ def create(tx: Transaction, *, name: str, slug: str | None = None, settings: Map
     if slug is None:
         slug = _free_slug(tx, ids.slug(name))
     chosen = _settings({**DEFAULT_SETTINGS, **(settings or {})})
-    organization = records.add(tx, Organization, name=name, slug=slug, settings=chosen)
+    organization = records.add(tx, Organization, name=name, slug=slug, settings=chosen, deleted_at=None)
     for counter in COUNTERS:
         tx.run(_START_COUNTER, organization_id=organization.id, name=counter)
     return organization
@@ -54,6 +56,17 @@ def change(tx: Transaction, organization: Row, changes: Mapping[str, Any]) -> Ro
     if "settings" in changes:
         changes["settings"] = _settings({**organization.settings, **changes["settings"]})
     return records.change(tx, Organization, organization, changes)
+
+
+def remove(tx: Transaction, organization: Row) -> None:
+    """Delete an organization: for everybody at once, whatever its size.
+
+    Its keys, sessions and passwords open nothing from the commit on, since whoever looks one up looks at
+    `deleted_at`; its slug is free, and so are the addresses of its users (`users.let_go`). The rows go in a job.
+    """
+    slug = f"deleted {organization.id}"  # with a space: none that anybody can choose
+    records.change(tx, Organization, organization, {"deleted_at": clock.now(), "slug": slug})
+    jobs.enqueue(tx, ERASE, {})
 
 
 def by_slug(tx: Transaction, slug: str) -> Row | None:

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from tickets.db import Statement, Transaction
 from tickets.errors import InputError, InvalidRequest
-from tickets.models import Password, User
+from tickets.models import Organization, Password, User
 
 # OWASP's Password Storage Cheat Sheet: argon2id with 19 MiB, two passes, one lane.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -21,13 +21,14 @@ _FIND = Statement(select(Password.hash).where(Password.user_id == bindparam("use
 _BY_EMAIL = Statement(
     select(Password.user_id, Password.hash)
     .join(User, User.id == Password.user_id)
-    .where(User.email == bindparam("email"), User.is_active.is_(True))
+    .join(Organization, Organization.id == User.organization_id)
+    .where(User.email == bindparam("email"), User.is_active.is_(True), Organization.deleted_at.is_(None))
 )
 _FORGET = Statement(delete(Password).where(Password.user_id == bindparam("of_user")))
 _KEEP = Statement(insert(Password).values(user_id=bindparam("user_id"), hash=bindparam("hash")))
 
 
-def chosen(password: str, email: str = "") -> str:
+def chosen(password: str, email: str) -> str:
     """Hash a password that somebody chose; one that an attacker would try among the first is refused.
 
     Args:

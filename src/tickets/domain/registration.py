@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tickets import clock
 from tickets.db import Row, Transaction
-from tickets.domain import jobs, mail, organizations, passwords, sessions, users
+from tickets.domain import api_keys, jobs, mail, mailboxes, organizations, passwords, sessions, users
 from tickets.domain.events import SYSTEM
 from tickets.domain.one_time_secrets import LIFETIMES, OneTimeSecrets
 from tickets.errors import InputError, NotFound
@@ -51,7 +51,8 @@ def register(tx: Transaction, settings: Settings, newcomer: Newcomer) -> bool:
     must_verify = organization is not None and organization.settings["require_verified_email"]
     taken = users.by_email(tx, newcomer.email)
     if taken is not None:
-        mail.enqueue(tx, settings, "already_registered", to=taken.email, name=taken.name)
+        if mailboxes.takes(tx, taken.email, "already_registered"):
+            mail.enqueue(tx, settings, "already_registered", to=taken.email)
         return must_verify
     role = "user" if organization is not None else "admin"
     if organization is None:
@@ -81,13 +82,20 @@ def ask(tx: Transaction, email: str, purpose: str) -> None:
 
 
 def send(tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email: str, purpose: str) -> None:
-    """Do what `ask` asked for."""
+    """Do what `ask` asked for, unless it is a code for an address that is verified already, or one mail too many.
+
+    Whoever asked need not be the address's owner, and hears nothing of it.
+    """
     user = users.by_email(tx, email)
     if user is None or not user.is_active:
         return
+    if purpose == "verify_email" and user.email_verified_at is not None:
+        return
+    if not mailboxes.takes(tx, user.email, purpose):
+        return
     secret = one_time.give(tx, user, purpose)
     minutes = LIFETIMES[purpose] // clock.MINUTE
-    to = {"to": user.email, "name": user.name, "organization_id": user.organization_id, "minutes": minutes}
+    to = {"to": user.email, "organization_id": user.organization_id, "minutes": minutes}
     if purpose == "verify_email":
         mail.enqueue(tx, settings, "verify_email", code=secret, **to)
     else:
@@ -95,7 +103,7 @@ def send(tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email
 
 
 def verify(tx: Transaction, one_time: OneTimeSecrets, *, email: str, code: str) -> Row | None:
-    """Verify an address with a code.
+    """Verify an address with a code; what was opened before somebody proved that it is theirs ends.
 
     Returns:
         The account; None when the code is not the one that was sent there last, or cannot be used any more.
@@ -103,7 +111,14 @@ def verify(tx: Transaction, one_time: OneTimeSecrets, *, email: str, code: str) 
     user = users.by_email(tx, email)
     if user is None or not user.is_active or not one_time.take_code(tx, user, code):
         return None
-    return users.verify(tx, user)
+    return _verified(tx, user)
+
+
+def address_of(tx: Transaction, one_time: OneTimeSecrets, token: str) -> str | None:
+    """Find the address of the account whose password a token may set; None when it may set none."""
+    user_id = one_time.of_token(tx, token)
+    user = None if user_id is None else users.by_id(tx, user_id)
+    return None if user is None or not user.is_active else user.email
 
 
 def reset(tx: Transaction, one_time: OneTimeSecrets, *, token: str, password_hash: str) -> bool:
@@ -118,5 +133,17 @@ def reset(tx: Transaction, one_time: OneTimeSecrets, *, token: str, password_has
         return False
     passwords.store(tx, user.id, password_hash)
     sessions.end_all(tx, user.id)
-    users.verify(tx, user)
+    _verified(tx, user)
     return True
+
+
+def _verified(tx: Transaction, user: Row) -> Row:
+    """Note that whoever has the account reads the mail sent to its address.
+
+    Until now it was whoever signed up with the address: they may be a stranger, and lose all that they opened.
+    """
+    if user.email_verified_at is not None:
+        return user
+    sessions.end_all(tx, user.id)
+    api_keys.revoke_all(tx, user.id)
+    return users.verify(tx, user)

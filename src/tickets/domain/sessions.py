@@ -9,17 +9,23 @@ from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import access, passwords, users
 from tickets.errors import EmailNotVerified, InvalidCredentials
-from tickets.models import RefreshToken, Session, User
+from tickets.models import Organization, RefreshToken, Session, User
 
 _START = Statement(
     insert(Session).values(
         {name: bindparam(name) for name in ("organization_id", "user_id", "created_at", "expires_at", "ended_at")}
     )
 )
-_LIVE = (Session.ended_at.is_(None), Session.expires_at > bindparam("now"), User.is_active.is_(True))
+_LIVE = (
+    Session.ended_at.is_(None),
+    Session.expires_at > bindparam("now"),
+    User.is_active.is_(True),
+    Organization.deleted_at.is_(None),
+)
 _FIND = Statement(
-    select(Session.id, Session.user_id, User.organization_id, User.role, User.name)
+    select(Session.id, Session.user_id, Session.expires_at, User.organization_id, User.role, User.name)
     .join(User, User.id == Session.user_id)
+    .join(Organization, Organization.id == User.organization_id)
     .where(Session.id == bindparam("session_id"), *_LIVE)
 )
 _GIVE = Statement(
@@ -40,11 +46,12 @@ _END_ALL = Statement(
 
 
 class Opened(NamedTuple):
-    """A session that was begun or prolonged; its refresh token is stored nowhere."""
+    """A session that was begun or prolonged, and when it ends; its refresh token is stored nowhere."""
 
     id: int
     user_id: int
     organization_id: int
+    expires_at: int
     refresh_token: str
 
 
@@ -59,7 +66,7 @@ def start(tx: Transaction, user_id: int, password_hash: str, *, lifetime: int) -
 
     Raises:
         EmailNotVerified: the organization lets nobody in whose address is not verified.
-        InvalidCredentials: the account was deactivated, or has another password by now.
+        InvalidCredentials: the account was deactivated or deleted, or has another password by now.
     """
     user = users.by_id(tx, user_id)
     if user is None or not user.is_active or passwords.of_user(tx, user_id) != password_hash:
@@ -76,7 +83,7 @@ def start(tx: Transaction, user_id: int, password_hash: str, *, lifetime: int) -
         expires_at=moment + lifetime,
         ended_at=None,
     )
-    return Opened(session_id, user.id, user.organization_id, _give(tx, session_id))
+    return Opened(session_id, user.id, user.organization_id, moment + lifetime, _give(tx, session_id))
 
 
 def prolong(tx: Transaction, refresh_token: str) -> Opened | None:
@@ -98,7 +105,7 @@ def prolong(tx: Transaction, refresh_token: str) -> Opened | None:
         end(tx, session.id)
         return None
     tx.run(_USE, of=digest, now=clock.now())
-    return Opened(session.id, session.user_id, session.organization_id, _give(tx, session.id))
+    return Opened(session.id, session.user_id, session.organization_id, session.expires_at, _give(tx, session.id))
 
 
 def find(tx: Transaction, session_id: int) -> Row | None:

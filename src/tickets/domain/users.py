@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import String, bindparam, cast, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import contacts, entities
+from tickets.domain import contacts, entities, one_time_secrets
 from tickets.domain.events import Actor
 from tickets.errors import LastAdmin
-from tickets.models import User
+from tickets.models import Organization, User
 
 _OTHER_ADMIN = Statement(
     select(User.id)
@@ -22,10 +22,21 @@ _OTHER_ADMIN = Statement(
     )
     .limit(1)
 )
-_BY_EMAIL = Statement(select(*User.__table__.c).where(User.email == bindparam("email")))
-
-
-_BY_ID = Statement(select(*User.__table__.c).where(User.id == bindparam("id")))
+_PRESENT = (
+    select(*User.__table__.c)
+    .join(Organization, Organization.id == User.organization_id)
+    .where(Organization.deleted_at.is_(None))
+)
+_BY_EMAIL = Statement(_PRESENT.where(User.email == bindparam("email")))
+_BY_ID = Statement(_PRESENT.where(User.id == bindparam("id")))
+_LET_GO = Statement(
+    update(User)
+    .where(
+        User.email == bindparam("address"),
+        User.organization_id.in_(select(Organization.id).where(Organization.deleted_at.is_not(None))),
+    )
+    .values(email="deleted " + cast(User.id, String))
+)
 
 
 def create(
@@ -51,12 +62,14 @@ def create(
         is_active: whether it can be used.
         vouched: whether who makes it knows whose address it is; who signs up has to verify it.
     """
+    email = email.lower()
+    let_go(tx, email)
     user = entities.add(
         tx,
         by,
         User,
         organization_id=organization_id,
-        email=email.lower(),
+        email=email,
         name=name,
         role=role,
         is_active=is_active,
@@ -68,26 +81,36 @@ def create(
 
 
 def verify(tx: Transaction, user: Row) -> Row:
-    """Note that whoever has the account reads the mail sent to its address."""
-    if user.email_verified_at is not None:
-        return user
+    """Note that whoever has the account reads the mail sent to its address, which nobody knew before."""
     by = Actor("user", user.id, user.name)
     contacts.claim(tx, by, user)
     return entities.change(tx, by, User, user, {"email_verified_at": clock.now()})
 
 
 def by_id(tx: Transaction, user_id: int) -> Row | None:
-    """Find an account by its id, in any organization."""
+    """Find an account by its id: for who showed a password or a token that is its own.
+
+    That of a deleted organization is none any more, whatever is stored of it.
+    """
     return tx.first(_BY_ID, id=user_id)
 
 
 def by_email(tx: Transaction, email: str) -> Row | None:
-    """Find an account by its e-mail."""
+    """Find an account by its e-mail: no answer may show it to who merely named the address."""
     return tx.first(_BY_EMAIL, email=email.lower())
+
+
+def let_go(tx: Transaction, email: str) -> None:
+    """Take an address, in lower case, from an account of a deleted organization, whose rows still go."""
+    tx.run(_LET_GO, address=email)
 
 
 def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) -> Row:
     """Change an account; the contact tied to it follows its e-mail.
+
+    Who gives an account another address vouches for it, as who makes one does: it stays verified, from now on. One
+    that somebody signed up with by themselves does not become so by that: it is not known yet whose it is. What was
+    sent to the old address opens nothing any more.
 
     Raises:
         LastAdmin: the organization would be left without an active admin.
@@ -95,10 +118,19 @@ def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) ->
     changes = dict(changes)
     if "email" in changes:
         changes["email"] = changes["email"].lower()
+        let_go(tx, changes["email"])
         contacts.follow(tx, by, user, changes["email"])
+    moved = changes.get("email", user.email) != user.email
+    if moved:
+        one_time_secrets.forget(tx, user.id)
+        if user.email_verified_at is not None:
+            changes["email_verified_at"] = clock.now()
     if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
         _keep_an_admin(tx, user, "demoted or deactivated")
-    return entities.change(tx, by, User, user, changes)
+    changed = entities.change(tx, by, User, user, changes)
+    if moved and changed.email_verified_at is not None:
+        contacts.claim(tx, by, changed)
+    return changed
 
 
 def remove(tx: Transaction, by: Actor, user: Row) -> None:

@@ -29,6 +29,10 @@ MAX_WAITING = 10_000
 EARLY = 1_000
 """With so many rows waiting, the next flush does not wait for its time."""
 
+MAX_UNSIGNED = 300
+"""Most characters that are kept of each thing that somebody sent who was nobody and was refused."""
+
+_REFUSED = 400
 _INTERNAL_ERROR = 500
 
 _STORE = Statement(
@@ -37,7 +41,7 @@ _STORE = Statement(
             **{name: bindparam(name) for name in AuditEntry.__table__.c.keys() if name != "id"},  # noqa: SIM118 - a collection of columns, no dictionary
             # Whose organization was deleted meanwhile still asked.
             "organization_id": select(Organization.id)
-            .where(Organization.id == bindparam("organization_id"))
+            .where(Organization.id == bindparam("organization_id"), Organization.deleted_at.is_(None))
             .scalar_subquery(),
         }
     )
@@ -165,14 +169,14 @@ def _row(scope: Scope, exchange: Exchange, status: int) -> dict[str, Any]:
     took = round((time.perf_counter() - exchange.started) * 1000)
     query = scope["query_string"]
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), None)
-    return {
+    row = {
         "organization_id": exchange.organization_id,
         "user_id": exchange.user_id,
         "api_key_id": exchange.api_key_id,
         "session_id": exchange.session_id,
         "method": scope["method"][:40],
         "operation": exchange.operation_id or _operation(scope),
-        "path": redaction.path(scope["path"]),
+        "path": exchange.path,
         "query": redaction.query(query) if query else "",
         "status": status or _INTERNAL_ERROR,
         "ip": exchange.client[:64],
@@ -182,6 +186,10 @@ def _row(scope: Scope, exchange: Exchange, status: int) -> dict[str, Any]:
         "request_id": exchange.request_id,
         "created_at": clock.now() - took,
     }
+    if exchange.user_id is None and row["status"] >= _REFUSED:
+        for name in ("path", "query", "user_agent", "body"):
+            row[name] = row[name] and redaction.cut(row[name], MAX_UNSIGNED)
+    return row
 
 
 def _operation(scope: Scope) -> str | None:

@@ -1,5 +1,6 @@
 """What a handler may ask for: the transaction it runs in and who is asking."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from tickets.domain.access import Principal
 from tickets.domain.history import History
 from tickets.domain.listing import Listing, Slice
 from tickets.domain.one_time_secrets import OneTimeSecrets
-from tickets.errors import InputError, InvalidRequest, PreconditionFailed, VersionConflict
+from tickets.domain.sessions import Opened
+from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem, VersionConflict
 from tickets.http.exchange import Exchange
 from tickets.http.pagination import Cursors, binding
 from tickets.http.pool import Pool
@@ -220,15 +222,19 @@ class Stages:
     Attributes:
         services: what lives as long as the application.
         exchange: what is known of the request.
+        status: of the answer when all goes well.
         reader: see `read`.
         run: see `write`.
+        store: writes the audit row of the request with a status, and tells whether it is there.
         pool: see `compute`.
     """
 
     services: Services
     exchange: Exchange
+    status: int
     reader: Reader
     run: Callable[[Callable[[Transaction], Any]], Awaitable[Any]]
+    store: Callable[[Transaction, int], bool]
     pool: Pool
 
     @property
@@ -236,11 +242,13 @@ class Stages:
         """The address that asks."""
         return self.exchange.client
 
-    def signed_in(self, *, user_id: int, organization_id: int, session_id: int) -> None:
-        """Note, for the log and the audit log, who it was that asked."""
-        self.exchange.user_id = user_id
-        self.exchange.organization_id = organization_id
-        self.exchange.session_id = session_id
+    def signed_in(self, opened: Opened | None) -> Opened | None:
+        """Note, for the log and the audit log, who it was that asked; call it where the session is written."""
+        if opened is not None:
+            self.exchange.user_id = opened.user_id
+            self.exchange.organization_id = opened.organization_id
+            self.exchange.session_id = opened.id
+        return opened
 
     def read(self, work: Callable[[Transaction], Any]) -> Any:
         """Run short reads on one snapshot."""
@@ -249,9 +257,44 @@ class Stages:
         finally:
             self.reader.end()
 
-    async def write(self, work: Callable[[Transaction], Any]) -> Any:
-        """Run work in a transaction, and return its result once it is on disk."""
-        return await self.run(work)
+    async def write(self, work: Callable[[Transaction], Any], *, otherwise: Problem | None = None) -> Any:
+        """Run work in a transaction, and return its result once it is on disk: the one write of a call, and its last.
+
+        The audit row is in the same transaction, also that of a refusal: neither is ever there without the other, and
+        each call takes one commit, whether or not there was something to change.
+
+        Args:
+            work: makes its statements and returns; a problem it raises undoes them.
+            otherwise: what to answer when it returns nothing; then what it did is kept.
+
+        Raises:
+            Problem: of the work, or `otherwise`.
+        """
+        _expect_time_left()
+        if self.exchange.audited:
+            raise RuntimeError("a call writes once: its audit row is in its last transaction")
+
+        def audited(tx: Transaction) -> tuple[Any, Problem | None, bool]:
+            result, problem = None, None
+            try:
+                with tx.savepoint():
+                    result = work(tx)
+            except Problem as raised:
+                if raised.status >= 500:  # noqa: PLR2004 - our own fault, which nothing in here outlives
+                    raise
+                problem = raised
+            else:
+                problem = otherwise if not result else None
+            return result, problem, self.store(tx, self.status if problem is None else problem.status)
+
+        try:
+            result, problem, self.exchange.audited = await self.run(audited)
+        except BaseException:
+            self.exchange.user_id = self.exchange.organization_id = self.exchange.session_id = None
+            raise
+        if problem is not None:
+            raise problem
+        return result
 
     async def compute(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run what takes a core for long, outside any transaction.
@@ -259,7 +302,15 @@ class Stages:
         Raises:
             ServiceUnavailable: too many wait for that already.
         """
+        _expect_time_left()
         return await self.pool.run(function, *args)
+
+
+def _expect_time_left() -> None:
+    """Begin nothing more for whom the service no longer waits; a write that had begun let no one tell them."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def stages() -> Stages:

@@ -22,6 +22,7 @@ class Exchange:
     Attributes:
         request_id: on the answer, in every log line and problem.
         client: IP address of who asked.
+        path: the path that was asked for, fit to be written down.
         rate_headers: headers of the rate limit that applied; None until one was counted.
         user_id: who asked, once known.
         organization_id: whose they are.
@@ -36,6 +37,7 @@ class Exchange:
 
     request_id: str
     client: str
+    path: str
     rate_headers: Headers | None = None
     user_id: int | None = None
     organization_id: int | None = None

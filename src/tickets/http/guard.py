@@ -96,23 +96,25 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(self._request_id(scope), client_address(scope, self._proxies))
-        attach(scope, exchange)
         path = scope["path"]
+        exchange = Exchange(self._request_id(scope), client_address(scope, self._proxies), redaction.path(path))
+        attach(scope, exchange)
         is_api = path.startswith(self._base_path) or path in self._aliases
         sender = _Sender(send, exchange, [*self._cors.headers(scope), *(API_HEADERS if is_api else SECURITY_HEADERS)])
         try:
-            if not await self._answer_preflight(scope, sender):
+            exchange.audited = await self._answer_preflight(scope, sender)  # a question of a browser's own is no news
+            if not exchange.audited:
                 self._check(scope, exchange)
                 scope["path"] = self._aliases.get(path, path)
                 await self._app(scope, _Body(receive, self._max_body, self._timeout), sender)
         except Problem as problem:
             await sender.fail(await self._refusals.charge(scope, problem), path)
         except Exception:
-            log.exception("failed", request_id=exchange.request_id, path=redaction.path(path))
+            log.exception("failed", request_id=exchange.request_id, path=exchange.path)
             await sender.fail(InternalError("Something went wrong on our side; quote the request id."), path)
         except asyncio.CancelledError:
-            # Only the end of the service cancels: what took longer than its grace is told so.
+            # Only the end of the service cancels: what took longer than its grace is told so. It was not done, since
+            # a write that has begun does not let itself be cancelled (see Writer).
             await sender.fail(ServiceUnavailable("The service is stopping. Try again in a moment."), path)
         if not exchange.audited and path.startswith(self._base_path + "/"):
             self._audit.note(scope, exchange, sender.status)
@@ -120,7 +122,7 @@ class Guard:
             "request",
             request_id=exchange.request_id,
             method=scope["method"],
-            path=redaction.path(path),
+            path=exchange.path,
             operation=exchange.operation_id,
             status=sender.status,
             client=exchange.client,

@@ -6,9 +6,11 @@ The headers are the ``x-ratelimit-*`` family and ``RateLimit`` / ``RateLimit-Pol
 
 import fcntl
 import math
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +18,17 @@ import structlog
 from limits import RateLimitItem, parse
 
 from tickets import clock
+from tickets.db.gate import PRIVATE
 from tickets.domain.access import Principal
 from tickets.errors import RateLimited
 from tickets.http.exchange import Exchange
 from tickets.settings import Settings
 
 _FIRST_SWEEP = 10_000
+_HOME = 64
+"""Bits of an IPv6 address that its owner did not choose (RFC 4291, 2.5.4; RFC 6177): the others are theirs."""
+_CEILING = 10
+"""So many times the limit of wrong passwords are heard for one account, wherever they come from."""
 
 log = structlog.get_logger("tickets")
 
@@ -35,13 +42,33 @@ def counting_alone(database: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(database.with_name(f"{database.name}.serving").open("ab"))
+            # Read-only, so that a disk can become so while the service goes on.
+            file = os.open(database.with_name(f"{database.name}.serving"), os.O_RDONLY | os.O_CREAT, PRIVATE)
+            stack.callback(os.close, file)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             log.warning("another process serves this database: rate limits are counted by each alone")
         except OSError as error:
             log.warning("nobody can tell whether another process serves this database", error=str(error))
         yield
+
+
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """Name the network that a client counts as: all addresses that one machine can have at will are one.
+
+    >>> network_of("2001:db8:1:2:aaaa::1"), network_of("::ffff:192.0.2.1"), network_of("192.0.2.1")
+    ('2001:db8:1:2::/64', '192.0.2.1', '192.0.2.1')
+    """
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(known, IPv6Address):
+        return str(known)
+    if known.ipv4_mapped is not None:
+        return str(known.ipv4_mapped)
+    return str(IPv6Network((int(known), _HOME), strict=False))
 
 
 class _Policy(NamedTuple):
@@ -75,13 +102,14 @@ class RateLimiter:
             RateLimited: a limit is used up.
         """
         settings = self._settings
+        network = network_of(exchange.client)
         if caller is None:
-            policy = _Policy("anonymous", settings.rate_limit_anonymous, exchange.client)
+            policy = _Policy("anonymous", settings.rate_limit_anonymous, network)
         elif caller.session_id is not None:
             policy = _Policy("session", settings.rate_limit_session, str(caller.user_id))
         else:
             policy = _Policy("api-key", caller.rate_limit or settings.rate_limit_api_key, str(caller.api_key_id))
-        more = (_Policy("auth", settings.rate_limit_auth, exchange.client),) if signing_in else ()
+        more = (_Policy("auth", settings.rate_limit_auth, network),) if signing_in else ()
         self._hit(exchange, policy, *more)
 
     def _hit(self, exchange: Exchange, *policies: _Policy) -> None:
@@ -96,6 +124,8 @@ class RateLimiter:
         ]
         for one in counted:
             if one.is_over:
+                # Of nobody's refusals the first of each window is news (decisions/0011).
+                exchange.audited = exchange.user_id is None and one.used > one.limit + 1
                 raise one.refusal()
 
 
@@ -104,7 +134,8 @@ class FailedLogins:
 
     An attempt counts when it begins, since many could begin at once, and is taken back when it succeeds. Who
     is tried from everywhere is not locked out: after the limit for an account is used up, an address that was
-    not wrong yet is still heard.
+    not wrong yet is still heard, until ten times as many were. Beyond, whoever has that many addresses is kept from
+    more, and so is the owner until the window ends.
 
     Args:
         settings: the limit.
@@ -123,17 +154,20 @@ class FailedLogins:
         Raises:
             RateLimited: too many were wrong.
         """
-        account = email.lower()
-        pair, address, everywhere = (
-            self._windows.count(_Policy("login", self._rate, who))
-            for who in (f"{client} {account}", client, f"* {account}")
-        )
+        account, network = email.lower(), network_of(client)
+        pair, address = (self._count(who) for who in (f"{network} {account}", network))
         for one in (pair, address):
             if one.is_over:
                 raise one.refusal()
-        if everywhere.is_over and pair.used > 1:
+        # Of what is heard only: nobody shall use up an account's limit by what is refused.
+        everywhere = self._count(f"* {account}")
+        if everywhere.is_over and (pair.used > 1 or everywhere.used > _CEILING * everywhere.limit):
+            self._windows.take_back(everywhere.at)
             raise everywhere.refusal()
         return pair.at, address.at, everywhere.at
+
+    def _count(self, who: str) -> "_Counted":
+        return self._windows.count(_Policy("login", self._rate, who))
 
     def succeed(self, begun: "Begun") -> None:
         """Take an attempt back, where it was counted: its minute may be over."""

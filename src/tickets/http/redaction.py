@@ -23,47 +23,101 @@ MAX_AGENT = 500
 
 _MAX_DEPTH = 32
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NAMES = (
-    *("passw", "passphrase", "passcode", "token", "secret", "key", "code", "otp", "jwt"),
-    *("authorization", "authorisation", "bearer", "credential", "cookie", "signature"),
+_STEMS = (
+    *("passw", "pwd", "passphrase", "passcode", "token", "secret", "jwt", "credential", "cookie", "signature"),
+    *("authorization", "authorisation", "bearer", "apikey", "passkey"),
 )
-"""What is in the names of secrets."""
+"""What is in the names of secrets, and in no other word."""
+_WORDS = frozenset(
+    ("pass", "pin", "otp", "totp", "tan", "cvv", "cvc", "pincode", "authcode", "accesskey", "privatekey")
+)
+"""Words of a name that make it that of a secret; in longer words they mean nothing (compass, shopping)."""
+_OPENERS = frozenset(("key", "code"))
+"""Words of a name that do so too, unless another says what for."""
+_HARMLESS = frozenset(
+    (
+        *("error", "status", "exit", "response", "reason", "fault", "product", "item", "order", "article", "color"),
+        *(
+            "colour",
+            "country",
+            "region",
+            "state",
+            "area",
+            "dial",
+            "post",
+            "postal",
+            "zip",
+            "language",
+            "lang",
+            "locale",
+        ),
+        *("currency", "source", "sort", "foreign", "primary", "public", "project", "issue", "cost", "department"),
+    )
+)
+_NAMES = (*_STEMS, *_WORDS, *_OPENERS)
+"""Without one of these a text has no name of a secret, which is most often so."""
 _NO_SECRETS = frozenset({"api_key_id"})
 """Names that only sound like one."""
+_PARTS = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+s?(?![^\W\d_A-Z])")
 
-# A whole key or token wherever it stands. The first part of one that was cut off has no letter or digit before
-# it, so that words are left alone; fewer than eight characters of a secret tell nothing.
-_LOOKS = re.compile(
-    r"tk_[A-Za-z0-9]{8}_[A-Za-z0-9_-]{16,}"
-    r"|tr_[A-Za-z0-9_-]{32,}"
-    r"|whsec_[A-Za-z0-9+/=_-]{16,}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]*"
-    r"|(?<![A-Za-z0-9])(?:tk_|tr_|whsec_|eyJ)[A-Za-z0-9_-]{8,}"
-    r"|(?P<bearer>(?i:bearer))\s+[^\s\"',;]{8,}"
-    r"|(?<=://)[^\s/@]+@"
+# Of each text anybody sends, so each pattern takes a time that grows as the text does: what repeats is either
+# possessive or bounded, and what may be long begins where nothing of its kind stands before.
+_LOOKS = (
+    re.compile(
+        r"tk_[A-Za-z0-9]{8}_[A-Za-z0-9_-]{16,}+"
+        r"|tr_[A-Za-z0-9_-]{32,}+"
+        r"|whsec_[A-Za-z0-9+/=_-]{16,}+"
+    ),
+    # The first eyJ of a word, and all that follows: to look for a dot from each would read the word once for each.
+    re.compile(
+        r"(?<![A-Za-z0-9_-])(?P<kept>(?:(?!eyJ)[A-Za-z0-9_-])*+)"
+        r"eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_.-]*+"
+    ),
+    # The first part of one that was cut off has no letter or digit before it, so that words are left alone; fewer
+    # than eight characters of a secret tell nothing.
+    re.compile(
+        r"(?<![A-Za-z0-9])(?:tk_|tr_|whsec_|eyJ)[A-Za-z0-9_-]{8,}+"
+        r"|(?P<kept>(?i:bearer)\s)\s*+[^\s\"',;]{8,}+"
+        r"|(?<=://)[^\s/@]++(?=@)"
+    ),
 )
+"""What has the looks of a secret: whole keys, whole tokens, and the rest; the rest would leave half of a token."""
 
-
+_STRINGS = re.compile(r'"([^"]*)"(:?)')
+"""The strings of a JSON text without escapes, each whole; a colon after it makes it a name."""
 _HINTS = ("tk_", "tr_", "whsec_", "eyj", "bearer", "://")
 """Without one of these a text has nothing with the looks of a secret, which is most often so."""
 
 
+@lru_cache(maxsize=1024)
 def is_secret(name: str) -> bool:
-    """Tell whether what has this name is a secret."""
+    """Tell whether what has this name is a secret: by one of its words, as ``_``, ``-`` or a capital divide them."""
     folded = name.casefold()
-    return any(word in folded for word in _NAMES) and name not in _NO_SECRETS
+    if name in _NO_SECRETS:
+        return False
+    if any(stem in folded for stem in _STEMS):
+        return True
+    whole = [word.casefold() for word in (*_PARTS.findall(name), name)]
+    words = {*whole, *(word.removesuffix("s") for word in whole)}
+    return not words.isdisjoint(_WORDS) or (not words.isdisjoint(_OPENERS) and words.isdisjoint(_HARMLESS))
 
 
 def text(value: str) -> str:
     """Take what looks like a secret out of a text."""
     folded = value.casefold()
-    return _LOOKS.sub(_redacted, value) if any(hint in folded for hint in _HINTS) else value
+    if any(hint in folded for hint in _HINTS):
+        for look in _LOOKS:
+            value = look.sub(_redacted, value)
+    return value
 
 
 def _redacted(match: re.Match[str]) -> str:
-    if match["bearer"] is not None:
-        return f"{match['bearer']} {REDACTED}"
-    return f"{REDACTED}@" if match[0].endswith("@") else REDACTED
+    return f"{match.groupdict().get('kept') or ''}{REDACTED}"
+
+
+def cut(value: str, most: int) -> str:
+    """Keep the beginning of what would be too long, and say so."""
+    return value if len(value) <= most else value[:most] + CUT
 
 
 def _one_line(value: str) -> str:
@@ -72,7 +126,7 @@ def _one_line(value: str) -> str:
 
 def path(value: str) -> str:
     """Make the path of a request fit to be kept."""
-    return _one_line(text(value))[:MAX_TEXT]
+    return _one_line(text(value[: 2 * MAX_TEXT]))[:MAX_TEXT]
 
 
 @lru_cache(maxsize=1024)
@@ -84,7 +138,14 @@ def agent(value: bytes) -> str:
 @lru_cache(maxsize=256)
 def query(raw: bytes) -> str:
     """Make the query of a request fit to be kept: as it was sent, but for secrets."""
-    return _one_line("&".join(_parameter(part) for part in raw.split(b"&")))[:MAX_TEXT]
+    shown: list[str] = []
+    size = 0
+    for part in raw.split(b"&"):
+        if size > MAX_TEXT:
+            break
+        shown.append(_parameter(part) if part else "")
+        size += len(shown[-1]) + 1
+    return _one_line("&".join(shown))[:MAX_TEXT]
 
 
 def _parameter(part: bytes) -> str:
@@ -128,7 +189,11 @@ def _plain(value: Any) -> str | None:
         return None
     shown = made.decode()
     folded = shown.casefold()
-    return None if any(hint in folded for hint in (*_NAMES, *_HINTS)) else shown
+    if any(hint in folded for hint in _HINTS):
+        return None
+    if not any(word in folded for word in _NAMES):
+        return shown
+    return None if any(colon and is_secret(name) for name, colon in _STRINGS.findall(shown)) else shown
 
 
 class _Copy:

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from tickets import ids
 from tickets.errors import HeadersTooLarge, InvalidRequest, Problem, RequestTimeout, ServiceUnavailable
 from tickets.http import problems
+from tickets.http.backlog import Backlog
 from tickets.http.exchange import App
 from tickets.http.guard import SECURITY_HEADERS
 from tickets.settings import Settings
@@ -89,14 +90,14 @@ class _LingeringTransport:
         if self._protocol.cycle.more_body:
             self._protocol.linger()
         else:
-            self._protocol.transport.close()
+            self._protocol.close()
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a bound on the size of headers and on the time they may take.
+    """uvicorn's protocol with bounds on the size of headers, on the time they may take, and on an answer nobody reads.
 
-    uvicorn itself waits for ever for the rest of a header, keeps headers of any size, answers malformed
-    requests in plain text and drops the body of a request that offers another protocol.
+    uvicorn itself waits for ever for the rest of a header and for a client that does not read, keeps headers of
+    any size, answers malformed requests in plain text and drops the body of a request that offers another protocol.
     """
 
     header_timeout = 20.0
@@ -112,16 +113,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline = 0.0
         self._linger_timer: asyncio.TimerHandle | None = None
         self._linger_left = LINGER_BYTES
+        self._backlog: Backlog
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the clock for the first request."""
         super().connection_made(transport)
+        self._backlog = Backlog(transport, self.header_timeout)
         self._is_beyond = len(self.connections) > self.max_connections
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
         self._stop_clock()
+        self._backlog.rest()
         if self._linger_timer is not None:
             self._linger_timer.cancel()
         super().connection_lost(exc)
@@ -188,6 +192,36 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.server_state.total_requests += 1
 
+    def pause_writing(self) -> None:
+        """Wait for the client, as long as it takes something now and then."""
+        super().pause_writing()
+        self._backlog.watch()
+
+    def resume_writing(self) -> None:
+        """Go on to write; what is left before a close stays under watch."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._backlog.rest()
+
+    def eof_received(self) -> None:
+        """Close: nothing more is asked."""
+        self.close()
+
+    def shutdown(self) -> None:
+        """Close, if nothing is asked, or after the next answer."""
+        super().shutdown()
+        self._watch_the_rest()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close: nothing was asked for long."""
+        super().timeout_keep_alive_handler()
+        self._watch_the_rest()
+
+    def close(self) -> None:
+        """Close once the client has what was written, or takes nothing of it."""
+        self.transport.close()
+        self._watch_the_rest()
+
     def is_closing(self) -> bool:
         """Tell whether nothing more can be said."""
         return self._linger_timer is not None or self.transport.is_closing()
@@ -204,7 +238,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_clock()
         seconds = min(LINGER_SECONDS, self._deadline - self.loop.time())
         if seconds <= 0 or self._is_beyond:
-            self.transport.close()
+            self.close()
             return
         if self.cycle is not None:  # to the application it is as if the client had left
             self.cycle.disconnected = True
@@ -233,6 +267,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _watch_the_rest(self) -> None:
+        if self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self._backlog.watch()
+
     def _start_clock(self) -> None:
         self._deadline = self.loop.time() + self.header_timeout
         self._header_timer = self.loop.call_later(self.header_timeout, self._headers_late)
@@ -247,7 +285,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_headers or self.cycle is None:
             self._refuse(RequestTimeout(f"The headers did not arrive within {self.header_timeout:g} s."))
         elif not self._is_answering():
-            self.transport.close()  # all that came was the rest of a body that is answered already
+            self.close()  # all that came was the rest of a body that is answered already
 
     def _refuse(self, problem: Problem) -> None:
         """Answer without the application, and close."""

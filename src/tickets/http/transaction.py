@@ -27,6 +27,24 @@ MAX_BATCH = 64
 Work = Callable[[Transaction], Any]
 
 
+class _Outcome(asyncio.Future[Any]):
+    """What somebody waits for: the result of their work, once it is on disk.
+
+    Who is cancelled while the work waits gives it up. From its begin on nobody can tell them that it was not
+    done, so this refuses to be cancelled, and whoever waits is woken by the outcome instead.
+    """
+
+    has_begun = False
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Give the work up, unless it has begun."""
+        return not self.has_begun and super().cancel(msg)
+
+    def abandon(self) -> None:
+        """Give it up whatever happened, since nobody will tell."""
+        super().cancel()
+
+
 class Reader:
     """Reads on the event loop, on one connection, one request at a time; long reads in threads."""
 
@@ -93,11 +111,14 @@ class Writer:
         # It never waits for a lock by itself: its statements run on the event loop.
         self._connection = Connection(database, patience=0)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._waiting: deque[tuple[Work, asyncio.Future[Any], bool]] = deque()
+        self._waiting: deque[tuple[Work, _Outcome, bool]] = deque()
+        self._begun: list[_Outcome] = []
         self._running: asyncio.Task[None] | None = None
 
     async def run(self, work: Work, *, long: bool = False) -> Any:
         """Run work in a transaction and return its result once it is on disk.
+
+        Whoever is cancelled meanwhile gets the result all the same, unless the work had not begun: then it is not done.
 
         Args:
             work: makes its statements and returns; an exception undoes what it did, and only that.
@@ -106,7 +127,13 @@ class Writer:
         Raises:
             ServiceUnavailable: the database is locked, or the commit failed: nothing is stored.
         """
-        return await self._enqueue(work, long=long)
+        outcome = self._enqueue(work, long=long)
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            if outcome.done() and not outcome.cancelled():
+                return outcome.result()
+            raise
 
     def soon(self, work: Work) -> asyncio.Future[Any]:
         """Run work that nobody has to wait for, with the next commit; a failure is logged."""
@@ -114,36 +141,50 @@ class Writer:
         future.add_done_callback(_log_failure)
         return future
 
-    def _enqueue(self, work: Work, *, long: bool) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future, long))
+    def _enqueue(self, work: Work, *, long: bool) -> _Outcome:
+        outcome = _Outcome(loop=asyncio.get_running_loop())
+        self._waiting.append((work, outcome, long))
         if self._running is None:
             self._running = asyncio.create_task(self._drain())
-        return future
+        return outcome
+
+    async def finish(self) -> None:
+        """Finish what waits; who waits for it goes on before this returns."""
+        while self._running is not None:
+            await self._running
 
     async def close(self) -> None:
         """Finish what waits, then close."""
-        while self._running is not None:
-            await self._running
+        await self.finish()
         self._thread.shutdown()
         self._connection.close()
 
     async def _drain(self) -> None:
         try:
             while self._waiting:
+                self._begun.clear()
                 if self._waiting[0][2]:
                     await self._run_alone(*self._waiting.popleft()[:2])
                 else:
                     await self._run_batch()
         finally:
             self._running = None
-            # Only a fault of this class leaves any: whoever waits is told rather than left.
-            for _, future, _ in self._waiting:
-                future.cancel()
+            # Only a fault of this class, or a loop that ends under it, leaves any: who waits is told rather than left.
+            for outcome in (*self._begun, *(outcome for _, outcome, _ in self._waiting)):
+                outcome.abandon()
+            self._begun.clear()
             self._waiting.clear()
 
-    async def _run_alone(self, work: Work, future: asyncio.Future[Any]) -> None:
-        if future.cancelled():
+    def _begin(self, outcome: _Outcome) -> bool:
+        """Tell whether somebody still waits; from now on they do to the end."""
+        if outcome.cancelled():
+            return False  # whoever asked was told that it was not done
+        outcome.has_begun = True
+        self._begun.append(outcome)
+        return True
+
+    async def _run_alone(self, work: Work, future: _Outcome) -> None:
+        if not self._begin(future):
             return
 
         def whole() -> Any:
@@ -171,7 +212,7 @@ class Writer:
             while self._waiting:
                 _settle(self._waiting.popleft()[1], error, failed=True)
             return
-        outcomes: list[tuple[asyncio.Future[Any], Any, bool]] = []
+        outcomes: list[tuple[_Outcome, Any, bool]] = []
         try:
             try:
                 self._perform(transaction, outcomes)
@@ -189,12 +230,12 @@ class Writer:
         for topic in transaction.topics & self._listeners.keys():
             self._listeners[topic]()
 
-    def _perform(self, transaction: Transaction, outcomes: list[tuple[asyncio.Future[Any], Any, bool]]) -> None:
+    def _perform(self, transaction: Transaction, outcomes: list[tuple[_Outcome, Any, bool]]) -> None:
         """Run what waits, in its order, up to the next long piece."""
         while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH:
             work, future, _ = self._waiting.popleft()
-            if future.cancelled():
-                continue  # whoever asked was told that it was not done
+            if not self._begin(future):
+                continue
             outcomes.append((future, *_attempt(transaction, work)))
             if not transaction.is_open:
                 raise ServiceUnavailable("The disk failed in the middle of a write. Try again in a moment.")

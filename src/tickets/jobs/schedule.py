@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from tickets import clock
 from tickets.db import Statement, Transaction
@@ -13,7 +13,10 @@ from tickets.models import PeriodicJob
 _SLOT = Statement(select(PeriodicJob.slot).where(PeriodicJob.kind == bindparam("name")))
 _OPEN = Statement(
     update(PeriodicJob)
-    .where(PeriodicJob.kind == bindparam("name"), PeriodicJob.slot < bindparam("number"))
+    .where(
+        PeriodicJob.kind == bindparam("name"),
+        or_(PeriodicJob.slot < bindparam("number"), PeriodicJob.slot > bindparam("next_number")),
+    )
     .values(slot=bindparam("number"))
 )
 _OPEN_FIRST = Statement(insert(PeriodicJob).values(kind=bindparam("name"), slot=bindparam("number")))
@@ -35,6 +38,9 @@ class Periodic:
 class Schedule:
     """The slots as one worker knows them; slots in which no worker ran are left out.
 
+    A clock that is put back a little repeats nothing. A slot beyond the next one was opened by a clock that was wrong,
+    perhaps by years: it counts for nothing.
+
     Args:
         entries: what runs again and again.
     """
@@ -51,10 +57,11 @@ class Schedule:
         moment = clock.now()
         found = []
         for entry, opened in self._opened.items():
-            if moment // entry.every <= opened:
+            present = moment // entry.every
+            if present <= opened <= present + 1:
                 continue
             row = tx.first(_SLOT, name=entry.kind)
-            if row is not None and row.slot >= moment // entry.every:
+            if row is not None and present <= row.slot <= present + 1:
                 self._opened[entry] = row.slot
             else:
                 found.append(entry)
@@ -65,7 +72,7 @@ class Schedule:
         moment = clock.now()
         for entry in entries:
             number = moment // entry.every
-            opened = tx.run(_OPEN, name=entry.kind, number=number)
+            opened = tx.run(_OPEN, name=entry.kind, number=number, next_number=number + 1)
             if not opened and tx.first(_SLOT, name=entry.kind) is None:
                 opened = tx.run(_OPEN_FIRST, name=entry.kind, number=number)
             if opened:

@@ -4,8 +4,11 @@ import os
 import re
 import secrets
 import smtplib
+import socket
 import ssl
-from contextlib import closing, suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,7 +18,10 @@ from tickets.settings import SMTP_PORTS
 
 TIMEOUT = 15.0
 """Seconds for each step of the conversation with a mail server."""
+DEADLINE = 60.0
+"""Seconds for the whole of it: a server that says a little at a time would keep a thread of the worker for ever."""
 
+_READY = 220
 _REFUSED = 500
 
 
@@ -47,8 +53,9 @@ def send(message: EmailMessage, url: str) -> None:
         JobFailed: it did not take it. Permanent when it refuses the recipient or the message for good (5xx);
             anything else, a wrong password too, an operator can put right.
     """
+    late = threading.Event()
     try:
-        with closing(_connect(url)) as server:
+        with _connection(url, late) as server:
             server.send_message(message)
             with suppress(smtplib.SMTPException, OSError):
                 server.quit()  # it has the message; what it says now must not send another
@@ -64,26 +71,46 @@ def send(message: EmailMessage, url: str) -> None:
     except smtplib.SMTPResponseException as error:
         raise JobFailed(f"The mail server says: {_said(error.smtp_code, error.smtp_error)}") from None
     except (smtplib.SMTPException, OSError) as error:
-        raise JobFailed(f"The mail server cannot be used: {error}; look at TICKETS_SMTP_URL.") from None
+        why = f"it took longer than {DEADLINE:g} s" if late.is_set() else error
+        raise JobFailed(f"The mail server cannot be used: {why}; look at TICKETS_SMTP_URL.") from None
 
 
-def _connect(url: str) -> smtplib.SMTP:
+@contextmanager
+def _connection(url: str, late: threading.Event) -> Iterator[smtplib.SMTP]:
+    """Connect and sign in; when the deadline passes, `late` is set and the connection shut down."""
     parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or SMTP_PORTS[parts.scheme]
     server = (
-        smtplib.SMTP_SSL(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
+        smtplib.SMTP_SSL(timeout=TIMEOUT, context=ssl.create_default_context())
         if parts.scheme == "smtps"
-        else smtplib.SMTP(host, port, timeout=TIMEOUT)
+        else smtplib.SMTP(timeout=TIMEOUT)
     )
+    server._host = parts.hostname or ""  # type: ignore[attr-defined]  # what certificates are checked for; only its constructor sets it
+    over = threading.Event()
+    threading.Thread(target=_hang_up, args=(server, over, late), name="mail-deadline", daemon=True).start()
     try:
+        code, greeting = server.connect(parts.hostname or "", parts.port or SMTP_PORTS[parts.scheme])
+        if code != _READY:
+            raise smtplib.SMTPConnectError(code, greeting)
         if parts.scheme == "smtp+starttls":
             server.starttls(context=ssl.create_default_context())
         if parts.username is not None and parts.password is not None:
             server.login(unquote(parts.username), unquote(parts.password))
-    except BaseException:
+        yield server
+    finally:
+        over.set()
         server.close()
-        raise
-    return server
+
+
+def _hang_up(server: smtplib.SMTP, over: threading.Event, late: threading.Event) -> None:
+    """Shut the connection down at the deadline, and again: it may be one that opens only now, or gets TLS."""
+    wait = DEADLINE
+    while not over.wait(wait):
+        late.set()
+        if server.sock is not None:
+            # Not as an SSLSocket does it, which would let the other thread go on in the clear.
+            with suppress(OSError):
+                socket.socket.shutdown(server.sock, socket.SHUT_RDWR)
+        wait = 0.1
 
 
 def _said(code: int, reply: bytes | str) -> str:

@@ -71,6 +71,7 @@ class Worker:
         self._lease = settings.worker_lease * clock.SECOND
         self._beat_at = 0
         self._held: dict[str, Claimed] = {}  # by lease: one that was lost can come back while it still runs here
+        self._gone: set[str] = set()  # of these, the leases that were lost
         self._inbox: SimpleQueue[Claimed | None] = SimpleQueue()
         self._outcomes: deque[_Outcome] = deque()
         self._news = threading.Event()
@@ -144,11 +145,12 @@ class Worker:
             with self._database.write() as tx:
                 lost = [job for job, failure in outcomes if not self._settle(tx, job, failure)]
                 over = {job.lease for job, _ in outcomes}
-                self._keep(tx, self._held.keys() - over, beat=beat, last=last)
+                gone = self._keep(tx, self._held.keys() - over - self._gone, beat=beat, last=last)
                 self._schedule.enqueue(tx, slots)
                 taken = queue.claim(tx, free, until=clock.now() + self._lease) if free else []
                 first = queue.first_run_at(tx)
             self._note(outcomes, lost, taken)
+            self._let_go(gone)
             if beat or len(taken) == len(self._held):
                 self._beat_at = moment + self._lease // 3
         times = [self._beat_at] if self._held else []
@@ -164,18 +166,30 @@ class Worker:
             return queue.bury(tx, job, error=failure.error)
         return queue.postpone(tx, job, delay=failure.delay, error=failure.error)
 
-    def _keep(self, tx: Transaction, running: Iterable[str], *, beat: bool, last: bool) -> None:
+    def _keep(self, tx: Transaction, running: Iterable[str], *, beat: bool, last: bool) -> list[Claimed]:
+        """Keep the leases of what runs, or give it back; returns what another has by now, or nobody any more."""
+        gone = []
         for job in map(self._held.__getitem__, running):
             if last:
                 queue.give_back(tx, job, delay=GRACE)
-            elif beat:
-                queue.extend(tx, job, until=clock.now() + self._lease)
+            elif beat and not queue.extend(tx, job, until=clock.now() + self._lease):
+                gone.append(job)
+        return gone
+
+    def _let_go(self, gone: list[Claimed]) -> None:
+        """Ask for these leases no more; the thread of each goes on until it ends, and counts as busy."""
+        for job in gone:
+            self._gone.add(job.lease)
+            log.warning(
+                "job is lost while it runs: it was deleted, or another worker has it", job=job.id, kind=job.kind
+            )
 
     def _note(self, outcomes: list[_Outcome], lost: list[Claimed], taken: list[Claimed]) -> None:
         """Remember what is committed by now."""
         for job, failure in outcomes:
             self._outcomes.popleft()
             del self._held[job.lease]
+            self._gone.discard(job.lease)
             self.ended["done" if failure is None else "failed"] += 1
         for job in lost:
             log.warning("job ended too late: it was deleted, or another worker has it", job=job.id, kind=job.kind)

@@ -8,6 +8,7 @@ from tickets.models.contacts import Contact
 from tickets.models.events import Event
 from tickets.models.idempotency import IdempotencyRecord
 from tickets.models.jobs import Job, PeriodicJob
+from tickets.models.mailboxes import Mailbox
 from tickets.models.one_time_secrets import OneTimeSecret
 from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
@@ -26,6 +27,7 @@ __all__ = [
     "Event",
     "IdempotencyRecord",
     "Job",
+    "Mailbox",
     "OneTimeSecret",
     "Organization",
     "Password",

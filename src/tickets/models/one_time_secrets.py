@@ -1,6 +1,6 @@
 """Codes and tokens that are sent by mail and work once."""
 
-from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.models.base import Base, Big, one_of
@@ -24,5 +24,4 @@ class OneTimeSecret(Base):
     )
     purpose: Mapped[str] = mapped_column(String(20), primary_key=True)
     digest: Mapped[bytes] = mapped_column(LargeBinary(32))
-    tries_left: Mapped[int] = mapped_column(Integer)
     expires_at: Mapped[int] = mapped_column(Big)

@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy import JSON, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.models.base import Base, Big, Entity, length
 
 
 class Organization(Entity, Base):
-    """A tenant: everything else belongs to exactly one."""
+    """A tenant: everything else belongs to exactly one.
+
+    One with `deleted_at` is there for nobody any more; its row goes last, when all that belongs to it is gone.
+    """
 
     __tablename__ = "organizations"
     __table_args__ = (
@@ -17,6 +20,7 @@ class Organization(Entity, Base):
         Index("ix_organizations_created_at", "created_at", "id"),
         Index("ix_organizations_updated_at", "updated_at", "id"),
         Index("ix_organizations_name", "name", "id"),
+        Index("ix_organizations_deleted_at", "deleted_at", sqlite_where=text("deleted_at IS NOT NULL")),
         length("name", 200, 1),
         length("slug", 63, 1),
         {"sqlite_autoincrement": True},
@@ -25,6 +29,7 @@ class Organization(Entity, Base):
     name: Mapped[str] = mapped_column(String(200))
     slug: Mapped[str] = mapped_column(String(63))
     settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    deleted_at: Mapped[int | None] = mapped_column(Big)
 
 
 class Counter(Base):

@@ -39,7 +39,6 @@ class Ticket(Entity, Base):
         Index("ix_tickets_team_id", "team_id", "created_at", "id", sqlite_where=text("team_id IS NOT NULL")),
         Index("ix_tickets_assignee_id", "assignee_id", sqlite_where=text("assignee_id IS NOT NULL")),
         Index("ix_tickets_created_by_id", "created_by_id"),
-        Index("ix_tickets_merged_into_id", "merged_into_id", sqlite_where=text("merged_into_id IS NOT NULL")),
         one_of("status", STATUSES),
         one_of("priority", PRIORITIES),
         one_of("type", TYPES),
@@ -66,4 +65,5 @@ class Ticket(Entity, Base):
     first_responded_at: Mapped[int | None] = mapped_column(Big)
     resolved_at: Mapped[int | None] = mapped_column(Big)
     closed_at: Mapped[int | None] = mapped_column(Big)
-    merged_into_id: Mapped[int | None] = mapped_column(Big, ForeignKey("tickets.id", ondelete="SET NULL"))
+    # A bare number: where a ticket went is true also when the other is deleted.
+    merged_into_id: Mapped[int | None] = mapped_column(Big)

@@ -1,7 +1,7 @@
 """The event log, and its counter in each organization.
 
-Revision: 0006
-Follows: 0005
+Revision: 0008
+Follows: 0007
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -45,17 +45,7 @@ def upgrade() -> None:
         "ix_events_ticket_id", "events", ["ticket_id", "seq"], sqlite_where=sa.text("ticket_id IS NOT NULL")
     )
     op.create_index("ix_events_created_at", "events", ["created_at"], sqlite_where=sa.text("NOT is_history"))
-    # Not Alembic's add_column, which would copy the whole table for the sake of the key.
-    op.execute(
-        "ALTER TABLE tickets ADD COLUMN merged_into_id INTEGER"
-        " CONSTRAINT fk_tickets_merged_into_id REFERENCES tickets (id) ON DELETE SET NULL"
-    )
-    op.create_index(
-        "ix_tickets_merged_into_id",
-        "tickets",
-        ["merged_into_id"],
-        sqlite_where=sa.text("merged_into_id IS NOT NULL"),
-    )
+    op.add_column("tickets", sa.Column("merged_into_id", BIG, nullable=True))
     op.create_index(
         "ix_tickets_open",
         "tickets",
@@ -76,7 +66,5 @@ def downgrade() -> None:
     op.execute("DELETE FROM counters WHERE name = 'events'")
     op.drop_index("ix_tickets_closed", "tickets")
     op.drop_index("ix_tickets_open", "tickets")
-    op.drop_index("ix_tickets_merged_into_id", "tickets")
-    with op.batch_alter_table("tickets") as tickets:
-        tickets.drop_column("merged_into_id")
+    op.drop_column("tickets", "merged_into_id")
     op.drop_table("events")
