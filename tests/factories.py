@@ -9,6 +9,7 @@ import httpx
 
 from tickets.db import Database
 from tickets.domain import api_keys, organizations, passwords, users
+from tickets.domain.events import SYSTEM
 
 PASSWORD = "correct horse battery"
 _HASHED = passwords.hashed(PASSWORD)
@@ -59,7 +60,7 @@ class Tenant:
             **values,
         }
         with self.database.write() as tx:
-            return users.create(tx, self.id, role=role, **values)
+            return users.create(tx, SYSTEM, self.id, role=role, **values)
 
     def key(self, user: Any, **values: Any) -> str:
         """Make an API key that no rate limit stops."""

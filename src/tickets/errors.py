@@ -96,6 +96,10 @@ class AlreadyExists(Problem):
     status, code, title = 409, "already_exists", "Already exists"
 
 
+class AlreadyMerged(Problem):
+    status, code, title = 409, "already_merged", "Already merged"
+
+
 class AlreadyReplaced(Problem):
     status, code, title = 409, "already_replaced", "Already replaced"
 

@@ -137,6 +137,7 @@ class Authenticator:
             user_id=found.user_id,
             organization_id=found.organization_id,
             role=found.role,
+            name=found.name,
             scopes=frozenset({"*"}),
             session_id=found.id,
         )

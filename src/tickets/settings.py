@@ -178,6 +178,7 @@ class Settings:
         audit: ``on``, or ``off`` for no audit log.
         audit_flush_seconds: how long the audit entries of reads and refusals wait to be stored together.
         audit_keep_days: how long entries of the audit log are kept.
+        events_keep_days: how long events are kept that no history needs.
         smtp_url: the server that takes mail; without one, mail is written to `mail_dir`.
         mail_dir: folder for mail as files; the default is ``mail`` under `var_dir`.
         mail_from: whom mail is from.
@@ -207,6 +208,7 @@ class Settings:
     audit: str = _setting(_one_of("on", "off"), default="on")
     audit_flush_seconds: float = _setting(_duration, default=1.0)
     audit_keep_days: int = _setting(_days, default=90)
+    events_keep_days: int = _setting(_days, default=30)
     smtp_url: str = _setting(_smtp_url, default="", repr=False)
     mail_dir: Path = _setting(Path, default=None)
     mail_from: str = _setting(_mailbox, default="Ticketing <tickets@localhost>")

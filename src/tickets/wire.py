@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 Id: TypeAlias = int
 
@@ -290,6 +290,7 @@ class Ticket(TypedDict):
     created_by_id: TicketCreatorId | None
     tags: Tags
     custom_fields: Fields
+    merged_into_id: int | None
     first_responded_at: NullableTimestamp | None
     resolved_at: NullableTimestamp | None
     closed_at: NullableTimestamp | None
@@ -317,6 +318,25 @@ class TicketUpdate(TypedDict):
     priority: NotRequired[TicketPriority]
     type: NotRequired[TicketType]
     contact_id: NotRequired[Id]
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+    version: NotRequired[Version]
+
+
+class TicketMerge(TypedDict):
+    into: Id
+    version: NotRequired[Version]
+
+
+class TicketReplace(TypedDict):
+    subject: TicketSubject
+    description: TicketDescription
+    status: TicketStatus
+    priority: TicketPriority
+    type: TicketType
+    contact_id: Id
     assignee_id: NotRequired[TicketAssigneeId | None]
     team_id: NotRequired[TicketTeamId | None]
     tags: NotRequired[Tags]
@@ -366,7 +386,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write', 'audit:read']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write', 'events:read', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -472,7 +492,7 @@ class Meta(TypedDict):
     uptime_seconds: float
 
 
-ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'invalid_credentials', 'invalid_code', 'forbidden', 'email_not_verified', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'already_replaced', 'in_use', 'last_admin', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
+ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'invalid_credentials', 'invalid_code', 'forbidden', 'email_not_verified', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'already_merged', 'already_replaced', 'in_use', 'last_admin', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
 
 
 ProblemError = TypedDict(
@@ -507,6 +527,7 @@ class TicketList(TypedDict):
     data: list[Ticket]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
+    total: NotRequired[int]
 
 
 class CommentList(TypedDict):
@@ -517,6 +538,58 @@ class CommentList(TypedDict):
 
 class ApiKeyList(TypedDict):
     data: list[ApiKey]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+Since: TypeAlias = int
+
+
+EventEntity: TypeAlias = Literal['ticket', 'comment', 'contact', 'user', 'team']
+
+
+EventType: TypeAlias = Literal['ticket.created', 'ticket.updated', 'ticket.deleted', 'ticket.merged', 'comment.created', 'comment.updated', 'comment.deleted', 'contact.created', 'contact.updated', 'contact.deleted', 'user.created', 'user.updated', 'user.deleted', 'team.created', 'team.updated', 'team.deleted']
+
+
+class Actor(TypedDict):
+    type: Literal['user', 'system']
+    id: int | None
+    name: str
+
+
+class Change(TypedDict):
+    old: Any
+    new: Any
+
+
+class Event(TypedDict):
+    seq: int
+    type: EventType
+    created_at: Timestamp
+    actor: Actor
+    data: dict[str, Any]
+    changes: NotRequired[dict[str, Change]]
+    status_changed: NotRequired[bool]
+    previous_status: NotRequired[TicketStatus]
+
+
+class EventList(TypedDict):
+    data: list[Event]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+class HistoryEntry(TypedDict):
+    id: Id
+    field: str
+    old: Any
+    new: Any
+    actor: Actor
+    created_at: Timestamp
+
+
+class HistoryList(TypedDict):
+    data: list[HistoryEntry]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
 

@@ -1,5 +1,6 @@
 """What tests of the API look at again and again."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -43,3 +44,16 @@ def ids(response: httpx.Response) -> list[int]:
     assert response.status_code == 200, response.text
     assert response.json().keys() == {"data", "next_cursor", "prev_cursor"}
     return [row["id"] for row in response.json()["data"]]
+
+
+def walk(client: httpx.Client, path: str, **asked: Any) -> Iterator[dict[str, Any]]:
+    """Follow the cursors of a list to its end."""
+    cursor: dict[str, str] = {}
+    while True:
+        answer = client.get(path, params={**asked, **cursor})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        yield from page["data"]
+        if page["next_cursor"] is None:
+            return
+        cursor = {"cursor": page["next_cursor"]}

@@ -126,3 +126,14 @@ class TestDeleteContact:
         assert agent.delete(f"/contacts/{ticket['contact_id']}").status_code == 204
         left = agent.get(f"/comments/{comment['id']}").json()
         assert (left["author_type"], left["author_id"]) == ("contact", None)
+
+
+class TestListContactTickets:
+    def test_it_shows_what_the_contact_raised(self, tenant, admin, agent, user):
+        contact = tenant.contact()
+        own = [tenant.ticket(contact_id=contact["id"])["id"] for _ in range(2)]
+        tenant.ticket()
+        address = f"/contacts/{contact['id']}/tickets"
+        for client in (admin, agent):
+            assert ids(client.get(address)) == own[::-1]
+        problem(user.get(address), 403, "forbidden")

@@ -265,3 +265,79 @@ class TestCursors:
 def response_url(client: Client, url: str) -> str:
     """Make an address out of a link, which begins at the server's root."""
     return str(client.base_url.join(url))
+
+
+class TestRandomAccess:
+    """Lists of tickets also take a page or an offset, and count then."""
+
+    @pytest.fixture
+    def tickets(self, tenant) -> list[int]:
+        """Seven tickets, the oldest first."""
+        return [tenant.ticket()["id"] for _ in range(7)]
+
+    @pytest.mark.parametrize(
+        ("query", "found", "total"),
+        [
+            ("page=1&per_page=3", [0, 1, 2], 7),
+            ("page=3&per_page=3", [6], 7),
+            ("page=4&per_page=3", [], 7),
+            ("per_page=2", [0, 1], 7),
+            ("page=2&limit=2", [2, 3], 7),
+            ("page=1&per_page=1000000", range(7), 7),
+            ("page=2147483647&per_page=2147483647", [], 7),
+            ("offset=0&limit=2", [0, 1], 7),
+            ("offset=5", [5, 6], 7),
+            ("offset=9223372036854775807", [], 7),
+            ("page=1&priority=high", [], 0),
+        ],
+    )
+    def test_a_page_is_where_it_was_asked_for(self, admin, tickets, query, found, total):
+        for address in ("/tickets?sort=created_at&", "/tickets/open?"):
+            if "priority" in query and "open" in address:
+                continue
+            answer = admin.get(f"{address}{query}")
+            assert answer.status_code == 200, answer.text
+            assert [ticket["id"] for ticket in answer.json()["data"]] == [tickets[place] for place in found]
+            assert answer.json()["total"] == total
+
+    def test_without_either_nothing_is_counted(self, tenant, admin):
+        for _ in range(3):
+            tenant.ticket()
+        page = admin.get("/tickets?limit=2").json()
+        assert "total" not in page
+        assert "total" not in admin.get("/tickets", params={"limit": 2, "cursor": page["next_cursor"]}).json()
+
+    def test_its_cursors_and_its_link_go_on_from_there(self, admin, tickets):
+        answer = admin.get("/tickets?sort=created_at&%70age=2&per_page=2")
+        page = answer.json()
+        assert [ticket["id"] for ticket in page["data"]] == tickets[2:4]
+        for cursor, found in ((page["next_cursor"], tickets[4:6]), (page["prev_cursor"], tickets[:2])):
+            assert ids(admin.get("/tickets", params={"sort": "created_at", "limit": 2, "cursor": cursor})) == found
+        following = admin.get(answer.url.join(answer.links["next"]["url"]))
+        assert (ids(following), "total" in following.json()) == (tickets[4:6], False)
+        first = admin.get("/tickets?sort=created_at&page=1&per_page=2").json()
+        assert first["prev_cursor"] is None
+        last = admin.get("/tickets?sort=created_at&offset=6").json()
+        assert last["next_cursor"] is None
+
+    @pytest.mark.parametrize(
+        ("query", "pointers"),
+        [
+            ("page=1&offset=1", ["/page", "/offset"]),
+            ("per_page=1&offset=1", ["/per_page", "/offset"]),
+            ("page=1&cursor=AAAA", ["/page", "/cursor"]),
+            ("offset=1&cursor=AAAA", ["/offset", "/cursor"]),
+        ],
+    )
+    def test_what_cannot_be_combined_is_a_400(self, admin, query, pointers):
+        problem(admin.get(f"/tickets?{query}"), 400, "invalid_request", *pointers, where="query")
+
+    @pytest.mark.parametrize("query", ["page=0", "per_page=0", "offset=-1", "page=x"])
+    def test_what_is_no_place_is_a_400(self, admin, query):
+        problem(admin.get(f"/tickets?{query}"), 400, "invalid_request", "/" + query.partition("=")[0], where="query")
+
+    def test_a_user_counts_their_own_only(self, tenant, user):
+        tenant.ticket()
+        assert user.get("/tickets?page=1").json()["total"] == 0
+        user.post("/tickets", json={"subject": "S", "description": "D"})
+        assert user.get("/tickets?page=1").json()["total"] == 1

@@ -1,11 +1,12 @@
 """Tickets: who may set what, the moves between statuses, filters."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
 
 import pytest
 import time_machine
 
-from api.checks import NOBODY, ids, made, problem
+from api.checks import NOBODY, ids, made, problem, walk
 from factories import Client
 
 STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
@@ -155,6 +156,7 @@ class TestCreateTicket:
             "created_by_id": tenant.users["agent"].id,
             "tags": [],
             "custom_fields": {},
+            "merged_into_id": None,
             "first_responded_at": None,
             "resolved_at": None,
             "closed_at": None,
@@ -384,6 +386,46 @@ class TestUpdateTicket:
         assert body["updated_at"] == ticket["updated_at"]
 
 
+class TestReplaceTicket:
+    WHOLE: ClassVar[dict[str, Any]] = {
+        "subject": "S",
+        "description": "D",
+        "status": "pending",
+        "priority": "low",
+        "type": "task",
+    }
+
+    def test_what_is_left_out_is_emptied(self, tenant, admin):
+        given = {"assignee_id": tenant.user("agent").id, "team_id": tenant.team()["id"]}
+        ticket = tenant.ticket(**given, tags=["a"], custom_fields={"floor": 3})
+        body = {**self.WHOLE, "contact_id": ticket["contact_id"]}
+        answer = admin.put(f"/tickets/{ticket['id']}", json=body)
+        assert answer.status_code == 200
+        changed = answer.json()
+        assert body.items() <= changed.items()
+        assert [changed[name] for name in ("assignee_id", "team_id", "tags", "custom_fields")] == [None, None, [], {}]
+        assert (changed["version"], answer.headers["etag"]) == (2, '"2"')
+        assert admin.put(f"/tickets/{ticket['id']}", json=body).json() == changed
+
+    def test_what_is_required_is_asked_for(self, tenant, admin):
+        answer = admin.put(f"/tickets/{tenant.ticket()['id']}", json={"subject": "S"})
+        missing = ("/description", "/status", "/priority", "/type", "/contact_id")
+        problem(answer, 400, "invalid_request", *missing)
+
+    def test_it_keeps_to_the_moves_and_to_versions_as_patch_does(self, tenant, admin, agent, user):
+        ticket = tenant.ticket()
+        path, body = f"/tickets/{ticket['id']}", {**self.WHOLE, "contact_id": ticket["contact_id"]}
+        admin.patch(path, json={"status": "closed"})
+        problem(admin.put(path, json=body), 409, "invalid_transition", "/status")
+        problem(admin.put(path, json={**body, "version": 1}), 409, "version_conflict", "/version")
+        stale = admin.put(path, json=body, headers={"if-match": '"1"'})
+        problem(stale, 412, "precondition_failed", "/If-Match", where="header")
+        problem(user.put(path, json=body), 403, "forbidden")
+        taken = {**body, "status": "open", "assignee_id": tenant.users["admin"].id}
+        problem(agent.put(path, json=taken), 403, "forbidden", "/assignee_id")
+        assert agent.put(path, json={**taken, "assignee_id": tenant.users["agent"].id}).status_code == 200
+
+
 class TestDeleteTicket:
     def test_its_comments_go_with_it(self, tenant, admin):
         ticket = tenant.ticket()
@@ -399,3 +441,144 @@ class TestDeleteTicket:
     @pytest.mark.parametrize("role", ["agent", "user"])
     def test_only_an_admin_deletes(self, tenant, role):
         problem(tenant.client(role).delete(f"/tickets/{tenant.ticket()['id']}"), 403, "forbidden")
+
+
+class TestListTicketHistory:
+    def test_each_field_that_changed_is_one_entry(self, tenant, admin, agent):
+        ticket = tenant.ticket()
+        agent.patch(f"/tickets/{ticket['id']}", json={"status": "resolved", "tags": ["a"]})
+        admin.patch(f"/tickets/{ticket['id']}", json={"custom_fields": {"floor": 3}})
+        now = admin.get(f"/tickets/{ticket['id']}").json()
+        entries = admin.get(f"/tickets/{ticket['id']}/history").json()["data"]
+        assert [(entry["field"], entry["old"], entry["new"]) for entry in entries] == [
+            ("status", "open", "resolved"),
+            ("tags", [], ["a"]),
+            ("resolved_at", None, now["resolved_at"]),
+            ("custom_fields", {}, {"floor": 3}),
+        ]
+        assert [entry["actor"]["id"] for entry in entries] == [tenant.users[r].id for r in ("agent",) * 3 + ("admin",)]
+        assert entries[-1]["created_at"] == now["updated_at"]
+        assert len({entry["id"] for entry in entries}) == 4
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
+    @pytest.mark.parametrize("sort", ["created_at", "-created_at"])
+    def test_a_page_may_end_in_the_midst_of_a_change(self, tenant, admin, limit, sort):
+        ticket = tenant.ticket()
+        path = f"/tickets/{ticket['id']}"
+        for number in range(4):
+            change = {"subject": f"S{number}", "description": f"D{number}", "tags": [f"t{number}"]}
+            assert admin.patch(path, json=change).status_code == 200
+        whole = admin.get(f"{path}/history", params={"sort": sort, "limit": 200}).json()["data"]
+        assert len(whole) == 12
+        assert [entry["id"] for entry in whole] == sorted((e["id"] for e in whole), reverse=sort.startswith("-"))
+        assert list(walk(admin, f"{path}/history", limit=limit, sort=sort)) == whole
+        pages, cursor = [], None
+        page = admin.get(f"{path}/history", params={"limit": limit, "sort": sort}).json()
+        while page["next_cursor"]:
+            page = admin.get(
+                f"{path}/history", params={"limit": limit, "sort": sort, "cursor": page["next_cursor"]}
+            ).json()
+        pages = page["data"]
+        while cursor := page["prev_cursor"]:
+            page = admin.get(f"{path}/history", params={"limit": limit, "sort": sort, "cursor": cursor}).json()
+            pages = page["data"] + pages
+        assert pages == whole
+
+    def test_a_user_reads_that_of_their_own_tickets_only(self, tenant, user, admin):
+        own = made(user.post("/tickets", json={"subject": "S", "description": "D"}))
+        admin.patch(f"/tickets/{own['id']}", json={"priority": "high"})
+        [entry] = user.get(f"/tickets/{own['id']}/history").json()["data"]
+        assert entry["field"] == "priority"
+        problem(user.get(f"/tickets/{tenant.ticket()['id']}/history"), 404, "not_found")
+
+    def test_a_ticket_that_is_gone_has_none(self, tenant, admin):
+        ticket = tenant.ticket()
+        admin.delete(f"/tickets/{ticket['id']}")
+        problem(admin.get(f"/tickets/{ticket['id']}/history"), 404, "not_found")
+
+
+class TestListOpenTickets:
+    def test_it_shows_what_waits_for_work_the_oldest_first(self, tenant, admin):
+        made_ = {}
+        for minutes, status in enumerate(STATUSES):
+            with _at(minutes):
+                ticket = tenant.ticket()
+                made_[status] = ticket["id"]
+                if status != "open":
+                    assert admin.patch(f"/tickets/{ticket['id']}", json={"status": status}).status_code == 200
+        assert ids(admin.get("/tickets/open")) == [made_[status] for status in ("open", "in_progress", "pending")]
+        assert admin.patch(f"/tickets/{made_['resolved']}", json={"status": "open"}).status_code == 200
+        assert made_["resolved"] in ids(admin.get("/tickets/open"))
+
+    def test_a_user_sees_their_own_only(self, tenant, user):
+        tenant.ticket()
+        own = made(user.post("/tickets", json={"subject": "S", "description": "D"}))
+        assert ids(user.get("/tickets/open")) == [own["id"]]
+        assert ids(user.get("/tickets/closed")) == []
+
+
+class TestListClosedTickets:
+    def test_it_shows_what_is_closed_the_latest_first(self, tenant, admin):
+        tickets = [tenant.ticket() for _ in range(4)]
+        for minutes, place in enumerate((2, 0, 1)):
+            with _at(minutes):
+                admin.patch(f"/tickets/{tickets[place]['id']}", json={"status": "closed"})
+        admin.patch(f"/tickets/{tickets[3]['id']}", json={"status": "resolved"})
+        assert ids(admin.get("/tickets/closed")) == [tickets[place]["id"] for place in (1, 0, 2)]
+        with _at(10):
+            admin.patch(f"/tickets/{tickets[0]['id']}", json={"status": "open"})
+        assert ids(admin.get("/tickets/closed")) == [tickets[place]["id"] for place in (1, 2)]
+
+
+class TestMergeTicket:
+    def test_its_comments_move_and_it_closes(self, tenant, admin, agent):
+        source, target = tenant.ticket(), tenant.ticket()
+        said = [tenant.comment(source, body=body)["id"] for body in "abc"]
+        before = max(event["seq"] for event in walk(admin, "/events"))
+        answer = agent.post(f"/tickets/{source['id']}/merge", json={"into": target["id"]})
+        assert answer.status_code == 200, answer.text
+        merged = answer.json()
+        assert (merged["status"], merged["merged_into_id"]) == ("closed", target["id"])
+        assert merged["closed_at"] is not None
+        assert answer.headers["etag"] == f'"{merged["version"]}"'
+        assert ids(admin.get(f"/tickets/{target['id']}/comments")) == said
+        assert ids(admin.get(f"/tickets/{source['id']}/comments")) == []
+        told = list(walk(admin, "/events", since=before))
+        assert [event["type"] for event in told] == ["comment.updated"] * 3 + ["ticket.merged"]
+        assert told[0]["changes"] == {"ticket_id": {"old": source["id"], "new": target["id"]}}
+        assert (told[3]["data"], told[3]["status_changed"], told[3]["previous_status"]) == (merged, True, "open")
+        history = admin.get(f"/tickets/{source['id']}/history", params={"sort": "-created_at"}).json()["data"]
+        assert {entry["field"] for entry in history[:4]} == {"status", "closed_at", "resolved_at", "merged_into_id"}
+
+    def test_a_closed_ticket_merges_too_and_none_reopens_after_that(self, tenant, admin):
+        source, target = tenant.ticket(), tenant.ticket()
+        path = f"/tickets/{source['id']}"
+        closed = admin.patch(path, json={"status": "closed"}).json()
+        merged = admin.post(f"{path}/merge", json={"into": target["id"]}).json()
+        assert (merged["merged_into_id"], merged["closed_at"]) == (target["id"], closed["closed_at"])
+        told = problem(admin.patch(path, json={"status": "open"}), 409, "invalid_transition", "/status")
+        assert str(target["id"]) in told["detail"]
+
+    def test_what_was_merged_is_merged_no_more(self, tenant, admin):
+        one, two, three = (f"/tickets/{tenant.ticket()['id']}" for _ in range(3))
+        assert admin.post(f"{one}/merge", json={"into": int(two.rpartition("/")[2])}).status_code == 200
+        problem(admin.post(f"{one}/merge", json={"into": int(three.rpartition("/")[2])}), 409, "already_merged")
+        problem(
+            admin.post(f"{three}/merge", json={"into": int(one.rpartition("/")[2])}), 409, "already_merged", "/into"
+        )
+
+    def test_it_merges_into_another_that_is_there_and_in_the_version_it_was_seen(self, tenant, admin, user):
+        ticket, target = tenant.ticket(), tenant.ticket()
+        path = f"/tickets/{ticket['id']}/merge"
+        problem(admin.post(path, json={"into": ticket["id"]}), 400, "invalid_request", "/into")
+        problem(admin.post(path, json={"into": NOBODY}), 404, "not_found", "/into")
+        problem(admin.post(path, json={"into": target["id"], "version": 7}), 409, "version_conflict", "/version")
+        stale = admin.post(path, json={"into": target["id"]}, headers={"if-match": '"7"'})
+        problem(stale, 412, "precondition_failed", "/If-Match", where="header")
+        problem(user.post(path, json={"into": target["id"]}), 403, "forbidden")
+
+    def test_where_it_went_is_told_also_when_that_is_deleted(self, tenant, admin):
+        ticket, target = tenant.ticket(), tenant.ticket()
+        merged = admin.post(f"/tickets/{ticket['id']}/merge", json={"into": target["id"]}).json()
+        assert admin.delete(f"/tickets/{target['id']}").status_code == 204
+        assert admin.get(f"/tickets/{ticket['id']}").json() == merged

@@ -264,3 +264,22 @@ class TestDeleteUser:
         admin.delete(f"/users/{user.id}")
         with Client(service.origin, tenant.key(tenant.user("user", email=user.email))) as again:
             assert ids(again.get("/tickets")) == [ticket["id"]]
+
+
+class TestListUserTickets:
+    def test_it_shows_what_the_user_raised(self, tenant, admin, agent, user):
+        own = [made(user.post("/tickets", json={"subject": "S", "description": "D"}))["id"] for _ in range(2)]
+        tenant.ticket(assignee_id=tenant.users["user"].id)
+        made(
+            agent.post(
+                "/tickets", json={"subject": "For somebody", "description": "", "contact_id": tenant.contact()["id"]}
+            )
+        )
+        address = f"/users/{tenant.users['user'].id}/tickets"
+        for client in (admin, agent, user):
+            assert ids(client.get(address)) == own[::-1]
+        assert ids(admin.get(f"/users/{tenant.users['agent'].id}/tickets")) == []
+        assert ids(admin.get(address, params={"sort": "created_at", "limit": 1})) == own[:1]
+
+    def test_a_user_may_ask_for_nobody_else(self, tenant, user):
+        problem(user.get(f"/users/{tenant.user('user').id}/tickets"), 404, "not_found")

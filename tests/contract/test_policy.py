@@ -81,6 +81,11 @@ class Operation:
             "token": "unknown",
             "code": "123456",
             "overlap_seconds": 60,
+            "status": "open",
+            "priority": "low",
+            "type": "task",
+            "contact_id": NOBODY,
+            "into": NOBODY,
         }
         required = self.schema.get("required") or [next(name for name in self.schema["properties"] if name in known)]
         made: dict[str, Any] = {name: known[name] for name in required}
@@ -114,10 +119,11 @@ PATH_REFERENCES = [
     if name != "organization_id"  # only the operator asks for those, and may see all
 ]
 
-LISTS = [  # the operator alone lists organizations, and sees all
+LISTS = [  # the operator alone lists organizations, and sees all; an entry of a history is of the ticket in the path
     operation
     for operation in GUARDED
-    if operation.method == "get" and "limit" in operation.parameters("query") and operation.path != "/organizations"
+    if operation.method == "get" and "limit" in operation.parameters("query")
+    if operation.path not in ("/organizations", "/tickets/{ticket_id}/history")
 ]
 
 
@@ -223,7 +229,7 @@ class TestWhatIsUnknown:
         )
         assert "surprise" in problem(response, 400, "invalid_request", "/surprise")["detail"]
 
-    @each([operation for operation in WITH_BODY if operation.method == "post"])
+    @each([operation for operation in WITH_BODY if operation.method == "post" and str(operation) != "mergeTicket"])
     @pytest.mark.parametrize("name", ["id", "organization_id", "created_at", "updated_at", "version"])
     def test_what_the_service_sets_cannot_be_set_on_creation(self, client, keys, operation, name):
         response = client.request(
@@ -277,7 +283,7 @@ class TestWhoseItIs:
     @staticmethod
     def _foreign(other: Tenant, name: str) -> tuple[int, str]:
         """Make what a parameter names in another tenant; returns its id and its address."""
-        noun = {"assignee_id": "user_id", "assigned_to": "user_id"}.get(name, name)
+        noun = {"assignee_id": "user_id", "assigned_to": "user_id", "entity_id": "ticket_id"}.get(name, name)
         if noun == "user_id":
             made = other.user("agent").id, "/users"
         elif noun == "comment_id":
@@ -329,8 +335,10 @@ class TestWhoseItIs:
     def test_in_a_body(self, tenant, other, operation, name):
         ticket = tenant.ticket()
         body = operation.body()
-        if str(operation) == "createComment":
-            body["ticket_id"] = ticket["id"]
+        # What the body must name besides is there.
+        body |= {
+            there: ticket[own] for there, own in (("ticket_id", "id"), ("contact_id", "contact_id")) if there in body
+        }
         response = self._ask_twice(
             tenant,
             other,
@@ -349,7 +357,8 @@ class TestWhoseItIs:
             name,
             method=operation.method,
             url=operation.address(),
-            params=lambda record_id: {name: record_id},
+            # Things of different kinds may have one number.
+            params=lambda record_id: {name: record_id, **({"entity": "ticket"} if name == "entity_id" else {})},
         )
         assert response.json() == {"data": [], "next_cursor": None, "prev_cursor": None}
 
@@ -359,10 +368,12 @@ class TestWhoseItIs:
         team, ticket = tenant.team(), tenant.ticket()
         tenant.comment(ticket)
         admin = tenant.client("admin")
+        assert admin.patch(f"/tickets/{tenant.ticket()['id']}", json={"status": "closed"}).status_code == 200
         assert admin.put(f"/teams/{team['id']}/members/{tenant.users['admin'].id}").status_code == 204
-        address = operation.address(team_id=team["id"], ticket_id=ticket["id"])
+        mine = {"user_id": tenant.users["admin"].id, "contact_id": ticket["contact_id"]}
+        address = operation.address(team_id=team["id"], ticket_id=ticket["id"], **mine)
         rows = admin.get(address, params={"limit": 200}).json()["data"]
-        assert {row["organization_id"] for row in rows} == {tenant.id}
+        assert {row.get("data", row)["organization_id"] for row in rows} == {tenant.id}
 
     def test_every_reference_of_the_contract_is_tried(self):
         assert {name for _, name in PATH_REFERENCES} == {
@@ -384,6 +395,7 @@ class TestWhoseItIs:
             "api_key_id",
             "contact_id",
             "assigned_to",
+            "entity_id",
             "team_id",
             "ticket_id",
             "user_id",

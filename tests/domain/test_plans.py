@@ -20,8 +20,8 @@ ALWAYS = {
 }
 # A filter that several values are given for in one request.
 REPEATABLE = {"role", "status", "priority", "type", "assignee_id", "contact_id", "team_id", "ticket_id", "user_id"}
+REPEATABLE |= {"api_key_id", "method", "operation", "ip", "entity_id"}
 RANGES = ("created_from", "created_to", "updated_since")
-REPEATABLE |= {"api_key_id", "method", "operation", "ip"}
 # What the operator lists without a tenant: its table, and the filters that an index looks up.
 OF_ALL = {
     "ORGANIZATIONS": ("organizations", {"slug"}),
@@ -77,7 +77,7 @@ def may_sort(question: Question) -> str:
         return "the tickets of a contact are few, and what is sorted is in another table"
     if several & {"contact_id", "own_contact_id", "ticket_id"}:
         return "the rows of a few contacts or tickets are few, and come from several places of the index"
-    if question.filters.keys() & {"contact_id", "own_contact_id"} and question.sort == "updated_at":
+    if question.filters.keys() & {"contact_id", "own_contact_id"} and question.sort in ("updated_at", "closed_at"):
         return "the tickets of a contact are few; they are indexed in the order of creation"
     other_order = {"created_from": "updated_at", "created_to": "updated_at", "updated_since": "created_at"}
     if any(other_order.get(name) == question.sort for name in question.filters):
@@ -92,7 +92,9 @@ def explain(database: Database) -> Iterator[Any]:
 
     def ask(question: Question, *, positioned: bool = False, descending: bool = True) -> list[str]:
         sort = f"-{question.sort}" if descending else question.sort
-        statement = ALL[question.name]._statement(question.shape, sort, positioned=positioned, backwards=False)
+        statement = ALL[question.name]._statement(
+            question.shape, sort, positioned=positioned, backwards=False, leaping=False
+        )
         compiled = statement.compiled(database.engine.dialect)
         rows = driver.execute(f"EXPLAIN QUERY PLAN {compiled.sql}", defaultdict(int)).fetchall()
         return [row[3] for row in rows]
@@ -131,18 +133,34 @@ def test_no_table_is_read_as_a_whole_and_rows_come_in_order(explain, question, p
         ("TICKETS", "assignee_id", "ix_tickets_organization_id_assignee_id"),
         ("TICKETS", "contact_id", "ix_tickets_contact_id"),
         ("TICKETS", "own_contact_id", "ix_tickets_contact_id"),
+        ("OPEN_TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("TICKETS", "team_id", "ix_tickets_team_id"),
         ("COMMENTS", "ticket_id", "ix_comments_ticket_id_created_at"),
         ("COMMENTS_TO_CONTACT", "ticket_id", "ix_comments_ticket_id_created_at"),
         ("API_KEYS", "user_id", "ix_api_keys_user_id"),
+        ("EVENTS", "since", "uq_events_organization_id_seq"),
+        ("EVENTS", "type", "ix_events_organization_id_type"),
+        ("EVENTS", "entity_id", "ix_events_organization_id_entity_id"),
+        ("EVENTS", "ticket_id", "ix_events_ticket_id"),
     ],
 )
 def test_a_filter_on_one_value_has_an_index_of_its_own(explain, name, filter_name, index):
     start = tuple((each, 1, False) for each in ALWAYS.get(name, ("organization_id",)))
+    sort = next(iter(ALL[name]._sorts))
     for positioned in (False, True):
-        plan = explain(Question(name, (*start, (filter_name, 1, False)), "created_at"), positioned=positioned)
+        plan = explain(Question(name, (*start, (filter_name, 1, False)), sort), positioned=positioned)
         assert any(f" {index} " in step for step in plan), plan
         assert SORTING not in plan
+
+
+@pytest.mark.parametrize(
+    ("name", "sort", "index"),
+    [("OPEN_TICKETS", "created_at", "ix_tickets_open"), ("CLOSED_TICKETS", "closed_at", "ix_tickets_closed")],
+)
+def test_what_waits_and_what_is_closed_has_an_index_of_its_own(explain, name, sort, index):
+    for positioned in (False, True):
+        plan = explain(Question(name, (("organization_id", 1, False),), sort), positioned=positioned)
+        assert [index in step for step in plan] == [True], plan
 
 
 def test_the_queue_of_one_status_and_priority_has_an_index_of_its_own(explain):
@@ -156,11 +174,18 @@ def test_the_queue_of_one_status_and_priority_has_an_index_of_its_own(explain):
 def test_the_filters_without_an_index_of_their_own_are_known():
     # They take rows away from a walk in the asked order: accounts and visibilities are of two kinds only.
     without = {("USERS", "is_active"), ("COMMENTS", "visibility"), ("COMMENTS_TO_CONTACT", "visibility")}
+    # A contact's tickets are few; they are indexed in the order of creation, and read and sorted for any other.
+    without |= {("CLOSED_TICKETS", "own_contact_id")}
     # The audit log is written with each request and read now and then: each index would cost every request.
     for name in ("user_id", "api_key_id", "method", "operation", "status", "ip"):
         without |= {("AUDIT_LOG", name), ("AUDIT_LOG_OF_ALL", name)}
     ranges = {(name, each) for name in ("TICKETS", "COMMENTS", "COMMENTS_TO_CONTACT") for each in RANGES}
-    ranges |= {(name, bound) for name in ("AUDIT_LOG", "AUDIT_LOG_OF_ALL") for bound in ("created_from", "created_to")}
+    # Events are numbered in the order of time: a walk from either end meets the first that fits.
+    ranges |= {
+        (name, bound)
+        for name in ("AUDIT_LOG", "AUDIT_LOG_OF_ALL", "EVENTS")
+        for bound in ("created_from", "created_to")
+    }
     with_index = {
         (mark[0], mark[1]) for mark in test_a_filter_on_one_value_has_an_index_of_its_own.pytestmark[0].args[1]
     }

@@ -8,11 +8,13 @@ from workbench import Bench, until
 
 from tickets import clock
 from tickets.db import Statement
-from tickets.domain import audit, mailboxes, organizations
+from tickets.domain import access, audit, entities, lifecycle, mailboxes, organizations, users
+from tickets.domain.access import Principal
+from tickets.domain.events import SYSTEM
 from tickets.http.idempotency import _STORE
 from tickets.jobs import purge_expired, queue
 from tickets.jobs.registry import KINDS, PERIODIC
-from tickets.models import AuditEntry, IdempotencyRecord
+from tickets.models import AuditEntry, IdempotencyRecord, Ticket
 
 COUNT = 2 * purge_expired.AT_ONCE + 3
 
@@ -99,6 +101,24 @@ class TestPurge:
         until(lambda: bench.jobs() == [])
         with bench.database.read() as tx:
             assert audit.count(tx) == 1
+
+    def test_events_go_after_a_month_but_the_history_of_a_ticket_that_is_there_stays(self, bench: Bench):
+        with time_machine.travel(datetime.now(UTC) - timedelta(days=31), tick=False), bench.database.write() as tx:
+            acme = organizations.create(tx, name="Acme")
+            admin = users.create(tx, SYSTEM, acme.id, email="ada@acme.example", name="Ada", role="admin")
+            caller = Principal(admin.id, acme.id, "admin", "Ada", frozenset({"*"}))
+            kept, gone = (lifecycle.create(tx, caller, {"subject": "S", "description": "D"}) for _ in range(2))
+            for ticket in (kept, gone):
+                lifecycle.change(tx, caller, ticket, {"priority": "high"})
+            entities.remove(tx, SYSTEM, Ticket, access.ticket(tx, caller, gone.id))
+        with time_machine.travel(datetime.now(UTC) - timedelta(days=29), tick=False), bench.database.write() as tx:
+            lifecycle.create(tx, caller, {"subject": "S", "description": "D"})
+        bench.enqueue(purge_expired.KIND.name)
+        bench.worker(purge_expired.KIND)
+        until(lambda: bench.jobs() == [])
+        with bench.database.read() as tx:
+            left = tx._connection.execute("SELECT type, ticket_id FROM events ORDER BY seq").fetchall()
+        assert left == [("ticket.updated", kept.id), ("ticket.created", gone.id + 1)]
 
     def test_a_service_purges_by_itself(self, bench: Bench):
 

@@ -9,6 +9,7 @@ import time_machine
 from workbench import Bench
 
 from tickets.domain import mail, organizations, passwords, registration, users
+from tickets.domain.events import SYSTEM
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.domain.registration import Newcomer
 
@@ -41,7 +42,7 @@ def told(bench: Bench) -> list[dict[str, Any]]:
 
 def sign_up(bench: Bench, *, vouched: bool = False) -> Any:
     made = bench.write(organizations.create, name="Acme")
-    return bench.write(users.create, made.id, email=ADDRESS, name="Ada", role="admin", vouched=vouched)
+    return bench.write(users.create, SYSTEM, made.id, email=ADDRESS, name="Ada", role="admin", vouched=vouched)
 
 
 def another(code: str) -> str:
@@ -114,12 +115,12 @@ def test_a_new_code_brings_no_new_tries(bench: Bench, send: Send, one_time: OneT
 
 def test_an_account_that_is_made_anew_begins_nothing_anew(bench: Bench, send: Send, one_time: OneTimeSecrets):
     user = sign_up(bench)
-    bench.write(users.create, user.organization_id, email="eve@acme.example", name="Eve", role="admin")
+    bench.write(users.create, SYSTEM, user.organization_id, email="eve@acme.example", name="Eve", role="admin")
     for _ in range(4):
         send("verify_email")
     [last] = send("verify_email")
     for _ in range(5):
         bench.write(registration.verify, one_time, email=ADDRESS, code=another(last["code"]))
-    bench.write(users.remove, user)
-    bench.write(users.create, user.organization_id, email=ADDRESS, name="Ada", role="user", vouched=False)
+    bench.write(users.remove, SYSTEM, user)
+    bench.write(users.create, SYSTEM, user.organization_id, email=ADDRESS, name="Ada", role="user", vouched=False)
     assert send("verify_email") == []

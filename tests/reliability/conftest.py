@@ -9,6 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from forking import Forked
+
 from factories import Tenant
 from service import ThreadService
 
@@ -29,3 +31,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[ThreadService, Tenant]
         tenant.close()
     for service in running:
         service.stop()
+
+
+@pytest.fixture
+def forked(tmp_path: Path) -> Iterator[Forked]:
+    """A service that can be killed and started anew many times."""
+    running = Forked(tmp_path)
+    yield running
+    running.stop()

@@ -2,12 +2,9 @@
 
 import itertools
 import json
-import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,64 +14,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from forking import Forked
 from outcomes import assert_sound, rows
 
 from factories import Tenant
-from service import ProcessService, free_port, wait_for
-from tickets import migrations
-from tickets.db import Database
-from tickets.settings import Settings
+from service import ProcessService
 
 KILLS = 20
-
-
-class Forked:
-    """The service in a process that is started anew in milliseconds; see forked.py."""
-
-    def __init__(self, var_dir: Path) -> None:
-        self.settings = Settings(var_dir=var_dir)
-        self.database = Database(self.settings)
-        migrations.upgrade(self.database)
-        self.port = free_port()
-        self.origin = f"http://127.0.0.1:{self.port}"
-        self.pid = 0
-        with (var_dir / "service.log").open("ab") as log:
-            self._parent = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("forked.py")), str(self.port)],
-                env={**os.environ, "TICKETS_VAR_DIR": str(var_dir), "TICKETS_LOG_LEVEL": "warning"},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-
-    def start(self) -> None:
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
-        self._parent.stdin.write("start\n")
-        self._parent.stdin.flush()
-        self.pid = int(self._parent.stdout.readline())
-        wait_for(self.origin)
-
-    def kill(self) -> None:
-        pid, self.pid = self.pid, 0
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-
-    def stop(self) -> None:
-        self.kill()
-        with self._parent as parent:
-            assert parent.stdin is not None
-            parent.stdin.close()
-            parent.wait(10)
-        self.database.close()
-
-
-@pytest.fixture
-def forked(tmp_path: Path) -> Iterator[Forked]:
-    running = Forked(tmp_path)
-    yield running
-    running.stop()
 
 
 class Load:

@@ -16,6 +16,7 @@ from factories import PASSWORD, Client, Tenant
 from post import Mailbox
 from service import ThreadService
 from tickets.domain import access, api_keys, organizations, users
+from tickets.domain.events import SYSTEM
 
 BODY = {"subject": "Once", "description": "It is on fire."}
 
@@ -154,7 +155,7 @@ def test_the_command_line_writes_while_the_service_does(start):
 
 REVOKED = {
     "the key": lambda tx, _, key: api_keys.revoke(tx, key),
-    "the account": lambda tx, user, _: users.change(tx, user, {"is_active": False}),
+    "the account": lambda tx, user, _: users.change(tx, SYSTEM, user, {"is_active": False}),
     "the organization": lambda tx, user, _: organizations.remove(tx, access.organization(tx, user.organization_id)),
 }
 
@@ -171,7 +172,7 @@ def test_a_write_that_waited_while_its_key_ended_is_a_401(tenant: Tenant, servic
 def test_a_write_that_waited_while_the_role_changed_is_judged_by_the_new_one(
     tenant: Tenant, service: ThreadService, role: str, status: int
 ):
-    answer = _post_while(tenant, service, lambda tx, user, _: users.change(tx, user, {"role": role}))
+    answer = _post_while(tenant, service, lambda tx, user, _: users.change(tx, SYSTEM, user, {"role": role}))
     assert answer.status_code == status
 
 

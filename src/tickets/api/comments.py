@@ -4,7 +4,7 @@ from typing import Any
 
 from tickets import wire
 from tickets.clock import parse_rfc3339
-from tickets.domain import access, comments, records
+from tickets.domain import access, comments, entities
 from tickets.domain.listings import COMMENTS, COMMENTS_TO_CONTACT, where
 from tickets.http.context import current
 from tickets.models import Comment
@@ -63,7 +63,7 @@ def delete_comment(*, comment_id: int) -> None:
     call = current()
     comment = access.comment(call.tx, call.caller, comment_id)
     call.expect(comment)
-    records.remove(call.tx, Comment, comment)
+    entities.remove(call.tx, call.caller.actor, Comment, comment)
 
 
 def list_ticket_comments(*, ticket_id: int, **asked: Any) -> wire.CommentList:

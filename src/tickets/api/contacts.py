@@ -1,10 +1,13 @@
 """Contacts: the people who raise tickets."""
 
+from typing import Any
+
 from tickets import wire
 from tickets.domain import access, contacts
-from tickets.domain.listings import CONTACTS, where
+from tickets.domain.listings import CONTACTS, TICKETS, where
 from tickets.http.context import current
 from tickets.shapes.contacts import contact as show
+from tickets.shapes.tickets import ticket as show_ticket
 
 
 def list_contacts(
@@ -26,7 +29,7 @@ def list_contacts(
 def create_contact(*, body: wire.ContactCreate) -> wire.Contact:
     """Add a contact."""
     call = current()
-    return show(contacts.create(call.tx, call.caller.organization_id, **body))
+    return show(contacts.create(call.tx, call.caller.actor, call.caller.organization_id, **body))
 
 
 def get_contact(*, contact_id: int) -> wire.Contact:
@@ -39,7 +42,7 @@ def update_contact(*, contact_id: int, body: wire.ContactUpdate) -> wire.Contact
     """Change a contact."""
     call = current()
     contact = access.contact(call.tx, call.caller, contact_id)
-    return show(contacts.change(call.tx, contact, call.expect(contact, body)))
+    return show(contacts.change(call.tx, call.caller.actor, contact, call.expect(contact, body)))
 
 
 def delete_contact(*, contact_id: int) -> None:
@@ -47,4 +50,13 @@ def delete_contact(*, contact_id: int) -> None:
     call = current()
     contact = access.contact(call.tx, call.caller, contact_id)
     call.expect(contact)
-    contacts.remove(call.tx, contact)
+    contacts.remove(call.tx, call.caller.actor, contact)
+
+
+def list_contact_tickets(*, contact_id: int, **place: Any) -> wire.TicketList:
+    """List the tickets that a contact raised."""
+    call = current()
+    contact = access.contact(call.tx, call.caller, contact_id)
+    filters = where(organization_id=contact.organization_id, contact_id=contact.id)
+    found: wire.TicketList = call.leap(TICKETS, show_ticket, where=filters, **place)
+    return found

@@ -1,7 +1,7 @@
 """Teams and who belongs to them."""
 
 from tickets import wire
-from tickets.domain import access, records, teams
+from tickets.domain import access, entities, teams
 from tickets.domain.listings import TEAM_MEMBERS, TEAMS, where
 from tickets.http.context import current
 from tickets.models import Team
@@ -21,7 +21,7 @@ def create_team(*, body: wire.TeamCreate) -> wire.Team:
     """Make a team."""
     call = current()
     values = {"description": "", **body}
-    return show(records.add(call.tx, Team, organization_id=call.caller.organization_id, **values))
+    return show(entities.add(call.tx, call.caller.actor, Team, organization_id=call.caller.organization_id, **values))
 
 
 def get_team(*, team_id: int) -> wire.Team:
@@ -34,7 +34,7 @@ def update_team(*, team_id: int, body: wire.TeamUpdate) -> wire.Team:
     """Change a team."""
     call = current()
     team = access.team(call.tx, call.caller, team_id)
-    return show(records.change(call.tx, Team, team, call.expect(team, body)))
+    return show(entities.change(call.tx, call.caller.actor, Team, team, call.expect(team, body)))
 
 
 def delete_team(*, team_id: int) -> None:
@@ -42,7 +42,7 @@ def delete_team(*, team_id: int) -> None:
     call = current()
     team = access.team(call.tx, call.caller, team_id)
     call.expect(team)
-    records.remove(call.tx, Team, team)
+    entities.remove(call.tx, call.caller.actor, Team, team)
 
 
 def list_team_members(*, team_id: int, sort: str, limit: int, cursor: str | None = None) -> wire.UserList:

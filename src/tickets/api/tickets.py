@@ -1,11 +1,15 @@
 """Tickets."""
 
+from typing import Any
+
 from tickets import wire
 from tickets.clock import parse_rfc3339
-from tickets.domain import access, lifecycle, records
-from tickets.domain.listings import TICKETS, where
+from tickets.domain import access, entities, lifecycle, merging
+from tickets.domain.history import HISTORY
+from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, TICKETS, where
 from tickets.http.context import current
 from tickets.models import Ticket
+from tickets.shapes.events import history_entry as show_entry
 from tickets.shapes.tickets import ticket as show
 
 
@@ -14,6 +18,9 @@ def list_tickets(
     sort: str,
     limit: int,
     cursor: str | None = None,
+    page: int | None = None,
+    per_page: int | None = None,
+    offset: int | None = None,
     status: list[str] | None = None,
     priority: list[str] | None = None,
     type: list[str] | None = None,  # noqa: A002 - the contract's name
@@ -38,8 +45,36 @@ def list_tickets(
         created_to=None if created_to is None else parse_rfc3339(created_to),
         updated_since=None if updated_since is None else parse_rfc3339(updated_since),
     )
-    page: wire.TicketList = call.page(TICKETS, show, where=filters, sort=sort, limit=limit, cursor=cursor)
-    return page
+    found: wire.TicketList = call.leap(
+        TICKETS,
+        show,
+        where=filters,
+        sort=sort,
+        limit=limit,
+        cursor=cursor,
+        page=page,
+        per_page=per_page,
+        offset=offset,
+    )
+    return found
+
+
+def list_open_tickets(**place: Any) -> wire.TicketList:
+    """List what waits for work, the oldest first."""
+    call = current()
+    found: wire.TicketList = call.leap(
+        OPEN_TICKETS, show, where=where(**access.scope(call.tx, call.caller)), sort="created_at", **place
+    )
+    return found
+
+
+def list_closed_tickets(**place: Any) -> wire.TicketList:
+    """List what is done with, the latest first."""
+    call = current()
+    found: wire.TicketList = call.leap(
+        CLOSED_TICKETS, show, where=where(**access.scope(call.tx, call.caller)), sort="-closed_at", **place
+    )
+    return found
 
 
 def create_ticket(*, body: wire.TicketCreate) -> wire.Ticket:
@@ -54,6 +89,14 @@ def get_ticket(*, ticket_id: int) -> wire.Ticket:
     return show(access.ticket(call.tx, call.caller, ticket_id))
 
 
+def replace_ticket(*, ticket_id: int, body: wire.TicketReplace) -> wire.Ticket:
+    """Set all of a ticket anew."""
+    call = current()
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    whole = {**lifecycle.EMPTY, **call.expect(ticket, body)}
+    return show(lifecycle.change(call.tx, call.caller, ticket, whole))
+
+
 def update_ticket(*, ticket_id: int, body: wire.TicketUpdate) -> wire.Ticket:
     """Change a ticket."""
     call = current()
@@ -66,4 +109,23 @@ def delete_ticket(*, ticket_id: int) -> None:
     call = current()
     ticket = access.ticket(call.tx, call.caller, ticket_id)
     call.expect(ticket)
-    records.remove(call.tx, Ticket, ticket)
+    entities.remove(call.tx, call.caller.actor, Ticket, ticket)
+
+
+def merge_ticket(*, ticket_id: int, body: wire.TicketMerge) -> wire.Ticket:
+    """Merge a ticket into another."""
+    call = current()
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    call.expect(ticket, body)
+    into = access.referenced(call.tx, call.caller, {"into": body["into"]})["into"]
+    return show(merging.merge(call.tx, call.caller, ticket, into))
+
+
+def list_ticket_history(*, ticket_id: int, sort: str, limit: int, cursor: str | None = None) -> wire.HistoryList:
+    """List what changed on a ticket, field by field."""
+    call = current()
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    page: wire.HistoryList = call.page(
+        HISTORY, show_entry, where=where(ticket_id=ticket.id), sort=sort, limit=limit, cursor=cursor
+    )
+    return page

@@ -1,9 +1,12 @@
 """Users: the accounts of an organization."""
 
+from typing import Any
+
 from tickets import wire
 from tickets.domain import access, users
-from tickets.domain.listings import USERS, where
+from tickets.domain.listings import TICKETS, USERS, where
 from tickets.http.context import current
+from tickets.shapes.tickets import ticket as show_ticket
 from tickets.shapes.users import user as show
 
 
@@ -28,7 +31,7 @@ def create_user(*, body: wire.UserCreate) -> wire.User:
     """Make an account."""
     call = current()
     access.verified(call.tx, call.caller)
-    return show(users.create(call.tx, call.caller.organization_id, **body))
+    return show(users.create(call.tx, call.caller.actor, call.caller.organization_id, **body))
 
 
 def get_user(*, user_id: int) -> wire.User:
@@ -43,7 +46,7 @@ def update_user(*, user_id: int, body: wire.UserUpdate) -> wire.User:
     user = access.managed_user(call.tx, call.caller, user_id)
     if "email" in body:
         access.verified(call.tx, call.caller)
-    return show(users.change(call.tx, user, call.expect(user, body)))
+    return show(users.change(call.tx, call.caller.actor, user, call.expect(user, body)))
 
 
 def delete_user(*, user_id: int) -> None:
@@ -51,4 +54,16 @@ def delete_user(*, user_id: int) -> None:
     call = current()
     user = access.managed_user(call.tx, call.caller, user_id)
     call.expect(user)
-    users.remove(call.tx, user)
+    users.remove(call.tx, call.caller.actor, user)
+
+
+def list_user_tickets(*, user_id: int, **place: Any) -> wire.TicketList:
+    """List the tickets that a user raised."""
+    call = current()
+    if not call.caller.is_staff and user_id != call.caller.user_id:
+        raise access.missing("user", user_id)
+    user = access.user(call.tx, call.caller, user_id)
+    contact = access.contact_of(call.tx, user.organization_id, user.id)
+    filters = where(organization_id=user.organization_id, contact_id=[] if contact is None else [contact.id])
+    found: wire.TicketList = call.leap(TICKETS, show_ticket, where=filters, **place)
+    return found

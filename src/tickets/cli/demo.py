@@ -11,8 +11,9 @@ from tickets.cli.environment import Command, contract, ready_database
 from tickets.cli.failures import program
 from tickets.cli.output import json_option, show
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import api_keys, comments, contacts, lifecycle, organizations, records, teams, users
+from tickets.domain import api_keys, comments, contacts, entities, lifecycle, organizations, teams, users
 from tickets.domain.access import Principal
+from tickets.domain.events import SYSTEM
 from tickets.models import Organization, Team
 from tickets.settings import Settings
 
@@ -77,17 +78,17 @@ def demo(*, port: int, as_json: bool) -> None:
 
 def _fill(tx: Transaction) -> str:
     acme = organizations.create(tx, name="Acme", slug="acme")
-    ada = users.create(tx, acme.id, email="ada@acme.example", name="Ada Admin", role="admin")
-    ben = users.create(tx, acme.id, email="ben@acme.example", name="Ben Agent", role="agent")
-    cleo = users.create(tx, acme.id, email="cleo@acme.example", name="Cleo User", role="user")
-    support = records.add(tx, Team, organization_id=acme.id, name="Support", description="First line.")
+    ada = users.create(tx, SYSTEM, acme.id, email="ada@acme.example", name="Ada Admin", role="admin")
+    ben = users.create(tx, SYSTEM, acme.id, email="ben@acme.example", name="Ben Agent", role="agent")
+    cleo = users.create(tx, SYSTEM, acme.id, email="cleo@acme.example", name="Cleo User", role="user")
+    support = entities.add(tx, SYSTEM, Team, organization_id=acme.id, name="Support", description="First line.")
     teams.add_member(tx, support, ben)
     record, key = api_keys.create(tx, ada, name="Demo")
-    contacts.create(tx, acme.id, email=cleo.email, name=cleo.name, user_id=cleo.id)
-    dan = contacts.create(tx, acme.id, **_DAN)
+    contacts.create(tx, SYSTEM, acme.id, email=cleo.email, name=cleo.name, user_id=cleo.id)
+    dan = contacts.create(tx, SYSTEM, acme.id, **_DAN)
 
     def acting(user: Row, role: str | None = None) -> Principal:
-        return Principal(user.id, acme.id, role or user.role, frozenset({"*"}), record.id)
+        return Principal(user.id, acme.id, role or user.role, user.name, frozenset({"*"}), record.id)
 
     triage = {"assignee_id": ben.id, "team_id": support.id}
     # As staff, so that ticket 1 is triaged when it is raised and has the version its example shows.

@@ -8,6 +8,7 @@ from tickets.cli.failures import program
 from tickets.cli.output import json_option, show
 from tickets.db import Row
 from tickets.domain import organizations, users
+from tickets.domain.events import SYSTEM
 from tickets.shapes.organizations import organization as show_organization
 from tickets.shapes.users import user as show_user
 
@@ -22,7 +23,7 @@ def create_org(*, name: str, email: str, user_name: str | None, slug: str | None
     """Found an organization with its first user, an admin."""
     with ready_database() as database, database.write() as tx:
         organization = organizations.create(tx, name=name, slug=slug)
-        user = users.create(tx, organization.id, email=email, name=user_name or name_from(email), role="admin")
+        user = users.create(tx, SYSTEM, organization.id, email=email, name=user_name or name_from(email), role="admin")
     show(
         {"organization": show_organization(organization), "user": show_user(user)},
         f"Organization {organization.id}: {organization.name}",

@@ -5,6 +5,7 @@ import click
 from tickets.cli.environment import EMAIL, NAME, ROLE, SLUG, Command, name_from, organization_of, ready_database
 from tickets.cli.output import json_option, show
 from tickets.domain import users
+from tickets.domain.events import SYSTEM
 from tickets.shapes.users import user as show_user
 
 
@@ -18,7 +19,7 @@ def create_user(*, org: str, email: str, role: str, name: str | None, as_json: b
     """Make an account."""
     with ready_database() as database, database.write() as tx:
         organization = organization_of(tx, org)
-        user = users.create(tx, organization.id, email=email, name=name or name_from(email), role=role)
+        user = users.create(tx, SYSTEM, organization.id, email=email, name=name or name_from(email), role=role)
     show(
         {**show_user(user)},
         f"User {user.id}: {user.name} <{user.email}>, {user.role} of {organization.slug}",

@@ -97,7 +97,8 @@ class _Compiled:
 def _reader(kind: Any, dialect: Dialect, *, raw_json: bool) -> Callable[[Any], Any] | None:
     """Choose what turns the driver's value into ours."""
     if isinstance(kind, JSON) and dialect.name == "sqlite":
-        return msgspec.Raw if raw_json else _DECODE_JSON  # SQLAlchemy's own goes through three functions
+        read = msgspec.Raw if raw_json else _DECODE_JSON  # SQLAlchemy's own goes through three functions
+        return (lambda value: None if value is None else read(value)) if kind.none_as_null else read
     reader: Callable[[Any], Any] | None = kind.dialect_impl(dialect).result_processor(dialect, None)
     return reader
 

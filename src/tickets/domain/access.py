@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
+from tickets.domain.events import Actor
 from tickets.errors import EmailNotVerified, Forbidden, InputError, NotFound, UserInactive
 from tickets.models import ApiKey, Base, Comment, Contact, Organization, Team, Ticket, User
 
@@ -23,6 +24,7 @@ class Principal:
         user_id: the account.
         organization_id: its tenant.
         role: admin, agent, user or platform.
+        name: of the account.
         scopes: what its key may do, for example ``tickets:read``, or ``*``; a session may do all.
         api_key_id: the key it came with, or None.
         session_id: the session it came with, or None.
@@ -32,6 +34,7 @@ class Principal:
     user_id: int
     organization_id: int
     role: str
+    name: str
     scopes: frozenset[str]
     api_key_id: int | None = None
     session_id: int | None = None
@@ -41,6 +44,11 @@ class Principal:
     def is_staff(self) -> bool:
         """Tell whether the caller works on tickets rather than raising them."""
         return self.role != "user"
+
+    @property
+    def actor(self) -> Actor:
+        """Who it is that does what they ask for."""
+        return Actor("user", self.user_id, self.name)
 
 
 _CONTACT_OF_USER = Statement(
@@ -238,4 +246,5 @@ _REFERENCES: dict[str, Callable[[Transaction, Principal, int], Row]] = {
     "user_id": user,
     "team_id": team,
     "ticket_id": ticket,
+    "into": ticket,
 }

@@ -26,6 +26,7 @@ _BY_DIGEST = Statement(
         ApiKey.expires_at,
         ApiKey.last_used_at,
         User.role,
+        User.name,
     )
     .join(User, User.id == ApiKey.user_id)
     .join(Organization, Organization.id == ApiKey.organization_id)
@@ -162,6 +163,7 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
         user_id=found.user_id,
         organization_id=found.organization_id,
         role=found.role,
+        name=found.name,
         scopes=frozenset(found.scopes),
         api_key_id=found.id,
         rate_limit=found.rate_limit,

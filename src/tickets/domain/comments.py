@@ -6,8 +6,9 @@ from sqlalchemy import bindparam, select
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import lifecycle, records
+from tickets.domain import entities, lifecycle
 from tickets.domain.access import Principal
+from tickets.domain.events import Actor
 from tickets.errors import Forbidden, InputError
 from tickets.models import Comment, Contact, Ticket
 
@@ -22,8 +23,9 @@ def create(tx: Transaction, caller: Principal, ticket: Row, *, body: str, visibi
         Forbidden: a user tried to write an internal note.
     """
     _may_be(caller, visibility)
-    comment = records.add(
+    comment = entities.add(
         tx,
+        caller.actor,
         Comment,
         organization_id=ticket.organization_id,
         ticket_id=ticket.id,
@@ -33,7 +35,7 @@ def create(tx: Transaction, caller: Principal, ticket: Row, *, body: str, visibi
         **_voice(tx, ticket, caller.user_id, visibility),
     )
     if visibility == "public":
-        _said(tx, ticket, comment)
+        _said(tx, caller.actor, ticket, comment)
     return comment
 
 
@@ -46,10 +48,11 @@ def change(tx: Transaction, caller: Principal, comment: Row, changes: dict[str, 
     visibility = changes.get("visibility", comment.visibility)
     _may_be(caller, changes.get("visibility", "public"))
     if visibility in {comment.visibility, "internal"}:
-        return records.change(tx, Comment, comment, changes)
+        return entities.change(tx, caller.actor, Comment, comment, changes)
     ticket = tx.one(_TICKET, id=comment.ticket_id)
-    published = records.change(tx, Comment, comment, {**changes, **_voice(tx, ticket, comment.user_id, visibility)})
-    _said(tx, ticket, published)
+    voice = _voice(tx, ticket, comment.user_id, visibility)
+    published = entities.change(tx, caller.actor, Comment, comment, {**changes, **voice})
+    _said(tx, caller.actor, ticket, published)
     return published
 
 
@@ -59,13 +62,13 @@ def _voice(tx: Transaction, ticket: Row, user_id: int | None, visibility: str) -
     return {"author_type": "contact" if own else "user", "contact_id": ticket.contact_id if own else None}
 
 
-def _said(tx: Transaction, ticket: Row, comment: Row) -> None:
+def _said(tx: Transaction, by: Actor, ticket: Row, comment: Row) -> None:
     """Let a public comment act: a contact's reopens what waited for them, an agent's first is the first response."""
     if comment.author_type == "contact":
         if ticket.status in ("pending", "resolved"):
-            records.change(tx, Ticket, ticket, lifecycle.moved(ticket, "open"))
+            entities.change(tx, by, Ticket, ticket, lifecycle.moved(ticket, "open"))
     elif ticket.first_responded_at is None:
-        records.change(tx, Ticket, ticket, {"first_responded_at": clock.now()})
+        entities.change(tx, by, Ticket, ticket, {"first_responded_at": clock.now()})
 
 
 def _may_be(caller: Principal, visibility: str) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import access, records
+from tickets.domain import access, entities
 from tickets.domain.access import Principal
+from tickets.domain.events import Actor
 from tickets.errors import AlreadyExists, InUse
 from tickets.models import Contact, Ticket
 
@@ -19,21 +20,21 @@ _BY_EMAIL = Statement(
 )
 
 
-def create(tx: Transaction, organization_id: int, *, email: str, name: str, **more: Any) -> Row:
+def create(tx: Transaction, by: Actor, organization_id: int, *, email: str, name: str, **more: Any) -> Row:
     """Add a contact; its e-mail is unique in the organization."""
     values = {"external_id": None, "attributes": {}, "user_id": None, **more}
-    return records.add(tx, Contact, organization_id=organization_id, email=email.lower(), name=name, **values)
+    return entities.add(tx, by, Contact, organization_id=organization_id, email=email.lower(), name=name, **values)
 
 
-def change(tx: Transaction, contact: Row, changes: Mapping[str, Any]) -> Row:
+def change(tx: Transaction, by: Actor, contact: Row, changes: Mapping[str, Any]) -> Row:
     """Change a contact."""
     changes = dict(changes)
     if "email" in changes:
         changes["email"] = changes["email"].lower()
-    return records.change(tx, Contact, contact, changes)
+    return entities.change(tx, by, Contact, contact, changes)
 
 
-def remove(tx: Transaction, contact: Row) -> None:
+def remove(tx: Transaction, by: Actor, contact: Row) -> None:
     """Delete a contact.
 
     Raises:
@@ -41,7 +42,7 @@ def remove(tx: Transaction, contact: Row) -> None:
     """
     if tx.first(_ANY_TICKET, contact_id=contact.id) is not None:
         raise InUse("This contact has tickets; delete those or give them another contact first.")
-    records.remove(tx, Contact, contact)
+    entities.remove(tx, by, Contact, contact)
 
 
 def of_caller(tx: Transaction, caller: Principal) -> Row:
@@ -58,26 +59,26 @@ def of_caller(tx: Transaction, caller: Principal) -> Row:
     user = access.verified(tx, caller)
     same_email = tx.first(_BY_EMAIL, organization_id=caller.organization_id, email=user.email)
     if same_email is None:
-        return create(tx, caller.organization_id, email=user.email, name=user.name, user_id=user.id)
+        return create(tx, caller.actor, caller.organization_id, email=user.email, name=user.name, user_id=user.id)
     if same_email.user_id is not None:
         raise AlreadyExists(
             f"The contact {same_email.id} has your e-mail address but belongs to another account. "
             "Ask an agent to correct the contact's address."
         )
-    return records.change(tx, Contact, same_email, {"user_id": user.id})
+    return entities.change(tx, caller.actor, Contact, same_email, {"user_id": user.id})
 
 
-def claim(tx: Transaction, user: Row) -> None:
+def claim(tx: Transaction, by: Actor, user: Row) -> None:
     """Tie a contact that nobody has yet to the account with its address, which is verified."""
     found = tx.first(_BY_EMAIL, organization_id=user.organization_id, email=user.email)
     if found is not None and found.user_id is None and access.contact_of(tx, user.organization_id, user.id) is None:
-        records.change(tx, Contact, found, {"user_id": user.id})
+        entities.change(tx, by, Contact, found, {"user_id": user.id})
 
 
-def follow(tx: Transaction, user: Row, email: str) -> None:
+def follow(tx: Transaction, by: Actor, user: Row, email: str) -> None:
     """Give the contact of an account the account's new e-mail, unless another contact has it already."""
     own = access.contact_of(tx, user.organization_id, user.id)
     if own is None or own.email != user.email:
         return
     if tx.first(_BY_EMAIL, organization_id=user.organization_id, email=email) is None:
-        records.change(tx, Contact, own, {"email": email})
+        entities.change(tx, by, Contact, own, {"email": email})

@@ -5,7 +5,7 @@ from typing import Any
 
 from tickets import clock
 from tickets.db import Row, Transaction
-from tickets.domain import access, contacts, organizations, records
+from tickets.domain import access, contacts, entities, organizations, records
 from tickets.domain.access import Principal
 from tickets.errors import Forbidden, InputError, InvalidTransition
 from tickets.models import Ticket
@@ -18,7 +18,8 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "closed": frozenset({"open"}),
 }
 _OF_A_USER = frozenset({"subject", "description", "type", "tags"})
-_CREATED = {"priority": "medium", "type": "question", "assignee_id": None, "team_id": None}
+EMPTY: Mapping[str, Any] = {"assignee_id": None, "team_id": None, "tags": [], "custom_fields": {}}
+_CREATED = {**EMPTY, "priority": "medium", "type": "question"}
 
 
 def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, source: str = "api") -> Row:
@@ -32,17 +33,19 @@ def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, sou
     """
     _may_set(caller, fields)
     _refer(tx, caller, fields)
-    values = {**_CREATED, "tags": [], "custom_fields": {}, **fields}
+    values = {**_CREATED, **fields}
     if "contact_id" not in values:
         values["contact_id"] = contacts.of_caller(tx, caller).id
-    return records.add(
+    return entities.add(
         tx,
+        caller.actor,
         Ticket,
         organization_id=caller.organization_id,
         number=organizations.count_up(tx, caller.organization_id, "tickets"),
         status="open",
         source=source,
         created_by_id=caller.user_id,
+        merged_into_id=None,
         first_responded_at=None,
         resolved_at=None,
         closed_at=None,
@@ -65,7 +68,7 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
     _refer(tx, caller, changes)
     if "status" in changes:
         changes |= moved(ticket, changes["status"])
-    return records.change(tx, Ticket, ticket, changes)
+    return entities.change(tx, caller.actor, Ticket, ticket, changes)
 
 
 def moved(ticket: Row, status: str) -> dict[str, Any]:
@@ -74,6 +77,9 @@ def moved(ticket: Row, status: str) -> dict[str, Any]:
     Raises:
         InvalidTransition: the status cannot be reached from the present one.
     """
+    if ticket.merged_into_id is not None:
+        detail = f"This ticket was merged into the ticket {ticket.merged_into_id}, where it goes on."
+        raise InvalidTransition(detail, errors=[InputError("/status", detail)])
     if status not in TRANSITIONS[ticket.status]:
         allowed = ", ".join(sorted(TRANSITIONS[ticket.status]))
         detail = f"A ticket that is {ticket.status} can become: {allowed}."

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, UnaryExpression, bindparam, or_, tuple_
+from sqlalchemy import ColumnElement, Select, UnaryExpression, bindparam, func, or_, tuple_
 from sqlalchemy.sql.operators import custom_op
 
 from tickets.db import Row, Statement, Transaction
 
-Kind = Literal["in", "from", "before"]
+Kind = Literal["in", "from", "before", "after"]
+_Shape = tuple[tuple[str, int, bool], ...]
+"""Which filters apply: the name of each, how many values it has, and whether unset is among them."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Filter:
 
     Attributes:
         column: what is compared.
-        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``.
+        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``, ``after``.
         selective: whether so few rows match that reading and sorting them beats walking the organization's
             rows in the asked order; SQLite cannot know that without statistics.
     """
@@ -74,6 +76,7 @@ class Listing:
         self._filters = filters
         self._sorts = sorts
         self._statement = lru_cache(maxsize=256)(self._build)
+        self._count = lru_cache(maxsize=64)(self._build_count)
 
     def page(
         self,
@@ -83,6 +86,7 @@ class Listing:
         sort: str,
         limit: int,
         position: Position | None = None,
+        offset: int = 0,
     ) -> Slice:
         """Read one page.
 
@@ -92,27 +96,52 @@ class Listing:
             sort: a key of `sorts`, with a leading ``-`` for descending.
             limit: most rows on the page.
             position: where it begins; the start of the list when None.
+            offset: rows to leave out first.
         """
-        if any(len(values) == 0 for values in where.values()):
+        if _is_empty(where):
             return Slice([], None, None)
         backwards = position is not None and position.backwards
-        shape = tuple(
-            (name, sum(value is not None for value in values), None in values) for name, values in where.items()
+        statement = self._statement(
+            _shape(where), sort, positioned=position is not None, backwards=backwards, leaping=offset > 0
         )
-        statement = self._statement(shape, sort, positioned=position is not None, backwards=backwards)
-        bound: dict[str, Any] = {"limit": limit + 1}
-        for name, values in where.items():
-            bound.update({f"{name}_{n}": value for n, value in enumerate(v for v in values if v is not None)})
+        bound: dict[str, Any] = {"limit": limit + 1, **_values(where)}
         if position is not None:
             bound |= {"key": position.key, "id": position.id}
+        if offset:
+            bound["offset"] = offset
         rows = tx.all(statement, **bound)
-        return _slice(rows[:limit], sort.removeprefix("-"), position, more=len(rows) > limit)
+        return slice_of(
+            rows[:limit],
+            sort.removeprefix("-"),
+            position,
+            more=len(rows) > limit,
+            at_start=position is None and not offset,
+        )
 
-    def _build(
-        self, shape: tuple[tuple[str, int, bool], ...], sort: str, *, positioned: bool, backwards: bool
-    ) -> Statement:
+    def count(self, tx: Transaction, where: Mapping[str, Sequence[Any]]) -> int:
+        """Count the rows on all pages."""
+        if _is_empty(where):
+            return 0
+        found: int = tx.one(self._count(_shape(where)), **_values(where)).count
+        return found
+
+    def _build_count(self, shape: _Shape) -> Statement:
+        return Statement(self._filtered(shape).with_only_columns(func.count().label("count")))
+
+    def _build(self, shape: _Shape, sort: str, *, positioned: bool, backwards: bool, leaping: bool) -> Statement:
         column = self._sorts[sort.removeprefix("-")]
         descending = sort.startswith("-") != backwards
+        query = self._filtered(shape)
+        if positioned:
+            here = tuple_(column, self._id)
+            there = tuple_(bindparam("key", type_=column.type), bindparam("id", type_=self._id.type))
+            query = query.where(here < there if descending else here > there)
+        if leaping:
+            query = query.offset(bindparam("offset"))
+        order = (column.desc(), self._id.desc()) if descending else (column.asc(), self._id.asc())
+        return Statement(query.order_by(*order).limit(bindparam("limit")), raw_json=True)
+
+    def _filtered(self, shape: _Shape) -> Select[Any]:
         query = self._query
         selective = any(self._filters[name].selective for name, _, _ in shape)
         for name, count, null in shape:
@@ -120,16 +149,37 @@ class Listing:
             if selective and name == "organization_id":
                 spec = replace(spec, column=_without_index(spec.column))
             query = query.where(_condition(spec, name, count, null=null))
-        if positioned:
-            here = tuple_(column, self._id)
-            there = tuple_(bindparam("key", type_=column.type), bindparam("id", type_=self._id.type))
-            query = query.where(here < there if descending else here > there)
-        order = (column.desc(), self._id.desc()) if descending else (column.asc(), self._id.asc())
-        return Statement(query.order_by(*order).limit(bindparam("limit")), raw_json=True)
+        return query
 
 
-def _slice(rows: list[Row], key: str, position: Position | None, *, more: bool) -> Slice:
-    """Put a page's rows in the asked order and say where its neighbours begin."""
+def _is_empty(where: Mapping[str, Sequence[Any]]) -> bool:
+    return any(len(values) == 0 for values in where.values())
+
+
+def _shape(where: Mapping[str, Sequence[Any]]) -> _Shape:
+    return tuple((name, sum(value is not None for value in values), None in values) for name, values in where.items())
+
+
+def _values(where: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    return {
+        f"{name}_{n}": value
+        for name, values in where.items()
+        for n, value in enumerate(value for value in values if value is not None)
+    }
+
+
+def slice_of(
+    rows: list[Row], key: str, position: Position | None, *, more: bool, at_start: bool | None = None
+) -> Slice:
+    """Put a page's rows in the asked order and say where its neighbours begin.
+
+    Args:
+        rows: of the page, in the order they were read.
+        key: the attribute they are sorted by.
+        position: where the page begins.
+        more: whether there are rows beyond those read.
+        at_start: whether nothing lies before the page; without it, a page without a position is at the start.
+    """
     if not rows:
         return Slice([], None, None)
     backwards = position is not None and position.backwards
@@ -139,7 +189,8 @@ def _slice(rows: list[Row], key: str, position: Position | None, *, more: bool) 
     last = Position(False, getattr(rows[-1], key), rows[-1].id)
     if backwards:
         return Slice(rows, last, first if more else None)
-    return Slice(rows, last if more else None, first if position is not None else None)
+    is_first = position is None if at_start is None else at_start
+    return Slice(rows, last if more else None, None if is_first else first)
 
 
 def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -153,6 +204,8 @@ def _condition(spec: Filter, name: str, count: int, *, null: bool) -> ColumnElem
         return spec.column >= values[0]
     if spec.kind == "before":
         return spec.column < values[0]
+    if spec.kind == "after":
+        return spec.column > values[0]
     if null and not values:
         return spec.column.is_(None)
     among = spec.column == values[0] if count == 1 else spec.column.in_(values)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from tickets.domain.listing import Filter, Listing
-from tickets.models import ApiKey, AuditEntry, Comment, Contact, Organization, Team, TeamMember, Ticket, User
+from tickets.models import ApiKey, AuditEntry, Comment, Contact, Event, Organization, Team, TeamMember, Ticket, User
 
 
 def _sorts(model: Any, *more: str) -> dict[str, ColumnElement[Any]]:
@@ -70,21 +70,37 @@ CONTACTS = Listing(
 )
 
 _ticket = Ticket.__table__.c
+_ticket_filters = {
+    "organization_id": Filter(_ticket.organization_id),
+    "own_contact_id": Filter(_ticket.contact_id, selective=True),
+}
 TICKETS = Listing(
     select(*_ticket),
     _ticket.id,
     filters={
-        "organization_id": Filter(_ticket.organization_id),
+        **_ticket_filters,
         "status": Filter(_ticket.status),
         "priority": Filter(_ticket.priority),
         "type": Filter(_ticket.type),
         "assignee_id": Filter(_ticket.assignee_id),
         "contact_id": Filter(_ticket.contact_id, selective=True),
-        "own_contact_id": Filter(_ticket.contact_id, selective=True),
         "team_id": Filter(_ticket.team_id),
         **_times(_ticket),
     },
     sorts=_sorts(Ticket),
+)
+# A ticket is resolved at some time before or when it is closed: without that time it waits for work.
+OPEN_TICKETS = Listing(
+    select(*_ticket).where(_ticket.resolved_at.is_(None)),
+    _ticket.id,
+    filters=_ticket_filters,
+    sorts={"created_at": _ticket.created_at},
+)
+CLOSED_TICKETS = Listing(
+    select(*_ticket).where(_ticket.closed_at.is_not(None)),
+    _ticket.id,
+    filters=_ticket_filters,
+    sorts={"closed_at": _ticket.closed_at},
 )
 
 _comment = Comment.__table__.c
@@ -108,6 +124,22 @@ API_KEYS = Listing(
     _api_key.id,
     filters={"organization_id": Filter(_api_key.organization_id), "user_id": Filter(_api_key.user_id)},
     sorts=_sorts(ApiKey),
+)
+
+_event = Event.__table__.c
+EVENTS = Listing(
+    select(*_event),
+    _event.id,
+    filters={
+        "organization_id": Filter(_event.organization_id),
+        "since": Filter(_event.seq, "after"),
+        "type": Filter(_event.type),
+        "entity_id": Filter(_event.entity_id),
+        "ticket_id": Filter(_event.ticket_id, selective=True),
+        "created_from": Filter(_event.created_at, "from"),
+        "created_to": Filter(_event.created_at, "before"),
+    },
+    sorts={"seq": _event.seq},
 )
 
 _entry = AuditEntry.__table__.c

@@ -17,6 +17,8 @@ ERASE = "erase_organizations"
 """The job that removes, bite by bite, what belongs to organizations that are deleted."""
 DEFAULT_SETTINGS = {"timezone": "UTC", "allow_self_registration": False, "require_verified_email": False}
 
+COUNTERS = ("tickets", "events")
+
 _BY_SLUG = Statement(select(*Organization.__table__.c).where(Organization.slug == bindparam("slug")))
 _START_COUNTER = Statement(
     insert(Counter).values(organization_id=bindparam("organization_id"), name=bindparam("name"), value=0)
@@ -35,7 +37,8 @@ def create(tx: Transaction, *, name: str, slug: str | None = None, settings: Map
         slug = _free_slug(tx, ids.slug(name))
     chosen = _settings({**DEFAULT_SETTINGS, **(settings or {})})
     organization = records.add(tx, Organization, name=name, slug=slug, settings=chosen, deleted_at=None)
-    tx.run(_START_COUNTER, organization_id=organization.id, name="tickets")
+    for counter in COUNTERS:
+        tx.run(_START_COUNTER, organization_id=organization.id, name=counter)
     return organization
 
 

@@ -1,4 +1,4 @@
-"""Reading and writing single records: the same four statements for every entity."""
+"""Reading and writing single records: the same four statements for every table."""
 
 from collections import namedtuple
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, case, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
@@ -44,31 +44,6 @@ def _update(model: Model, columns: tuple[str, ...]) -> Statement:
 @cache
 def _delete(model: Model) -> Statement:
     return Statement(delete(model).where(model.__table__.c.id == bindparam("id")))
-
-
-@cache
-def _release(model: Model) -> list[Statement]:
-    """Make what empties each reference to a record that goes (foreign keys with SET NULL).
-
-    The database would do it too, but what showed the reference shows something else then: a new version.
-    """
-    now: Any = bindparam("now")
-    return [
-        Statement(
-            update(table)
-            .where(key.parent == bindparam("gone"))
-            .values(
-                {
-                    key.parent: None,
-                    table.c.version: table.c.version + 1,
-                    table.c.updated_at: case((table.c.updated_at > now, table.c.updated_at), else_=now),
-                }
-            )
-        )
-        for table in Base.metadata.sorted_tables
-        for key in sorted(table.foreign_keys, key=lambda key: key.parent.name)
-        if key.column.table is model.__table__ and key.ondelete == "SET NULL"
-    ]
 
 
 def find(tx: Transaction, model: Model, record_id: int, organization_id: int | None = None) -> Row | None:
@@ -109,8 +84,5 @@ def differs(old: Any, new: Any) -> bool:
 
 
 def remove(tx: Transaction, model: Model, record: Row) -> None:
-    """Delete an entity with what belongs to it (cascades are the database's); what names it names nothing then."""
-    moment = clock.now()
-    for statement in _release(model):
-        tx.run(statement, gone=record.id, now=moment)
+    """Delete a record with what belongs to it (cascades are the database's)."""
     tx.run(_delete(model), id=record.id)

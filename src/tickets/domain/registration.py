@@ -6,6 +6,7 @@ from typing import NamedTuple
 from tickets import clock
 from tickets.db import Row, Transaction
 from tickets.domain import api_keys, jobs, mail, mailboxes, organizations, passwords, sessions, users
+from tickets.domain.events import SYSTEM
 from tickets.domain.one_time_secrets import LIFETIMES, OneTimeSecrets
 from tickets.errors import InputError, NotFound
 from tickets.settings import Settings
@@ -56,7 +57,7 @@ def register(tx: Transaction, settings: Settings, newcomer: Newcomer) -> bool:
     role = "user" if organization is not None else "admin"
     if organization is None:
         organization = organizations.create(tx, name=newcomer.organization_name or newcomer.name)
-    user = users.create(tx, organization.id, email=newcomer.email, name=newcomer.name, role=role, vouched=False)
+    user = users.create(tx, SYSTEM, organization.id, email=newcomer.email, name=newcomer.name, role=role, vouched=False)
     passwords.store(tx, user.id, newcomer.password_hash)
     ask(tx, user.email, "verify_email")
     return must_verify

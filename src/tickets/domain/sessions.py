@@ -23,7 +23,7 @@ _LIVE = (
     Organization.deleted_at.is_(None),
 )
 _FIND = Statement(
-    select(Session.id, Session.user_id, Session.expires_at, User.organization_id, User.role)
+    select(Session.id, Session.user_id, Session.expires_at, User.organization_id, User.role, User.name)
     .join(User, User.id == Session.user_id)
     .join(Organization, Organization.id == User.organization_id)
     .where(Session.id == bindparam("session_id"), *_LIVE)

@@ -7,7 +7,8 @@ from sqlalchemy import String, bindparam, cast, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import contacts, one_time_secrets, records
+from tickets.domain import contacts, entities, one_time_secrets
+from tickets.domain.events import Actor
 from tickets.errors import LastAdmin
 from tickets.models import Organization, User
 
@@ -40,6 +41,7 @@ _LET_GO = Statement(
 
 def create(
     tx: Transaction,
+    by: Actor,
     organization_id: int,
     *,
     email: str,
@@ -52,6 +54,7 @@ def create(
 
     Args:
         tx: where to write.
+        by: who makes it.
         organization_id: of the account.
         email: in any letter case; it is kept in lower case.
         name: shown to others.
@@ -61,8 +64,9 @@ def create(
     """
     email = email.lower()
     let_go(tx, email)
-    user = records.add(
+    user = entities.add(
         tx,
+        by,
         User,
         organization_id=organization_id,
         email=email,
@@ -72,14 +76,15 @@ def create(
         email_verified_at=clock.now() if vouched else None,
     )
     if vouched:
-        contacts.claim(tx, user)
+        contacts.claim(tx, by, user)
     return user
 
 
 def verify(tx: Transaction, user: Row) -> Row:
     """Note that whoever has the account reads the mail sent to its address, which nobody knew before."""
-    contacts.claim(tx, user)
-    return records.change(tx, User, user, {"email_verified_at": clock.now()})
+    by = Actor("user", user.id, user.name)
+    contacts.claim(tx, by, user)
+    return entities.change(tx, by, User, user, {"email_verified_at": clock.now()})
 
 
 def by_id(tx: Transaction, user_id: int) -> Row | None:
@@ -100,7 +105,7 @@ def let_go(tx: Transaction, email: str) -> None:
     tx.run(_LET_GO, address=email)
 
 
-def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
+def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) -> Row:
     """Change an account; the contact tied to it follows its e-mail.
 
     Who gives an account another address vouches for it, as who makes one does: it stays verified, from now on. One
@@ -114,7 +119,7 @@ def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
     if "email" in changes:
         changes["email"] = changes["email"].lower()
         let_go(tx, changes["email"])
-        contacts.follow(tx, user, changes["email"])
+        contacts.follow(tx, by, user, changes["email"])
     moved = changes.get("email", user.email) != user.email
     if moved:
         one_time_secrets.forget(tx, user.id)
@@ -122,20 +127,20 @@ def change(tx: Transaction, user: Row, changes: Mapping[str, Any]) -> Row:
             changes["email_verified_at"] = clock.now()
     if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
         _keep_an_admin(tx, user, "demoted or deactivated")
-    changed = records.change(tx, User, user, changes)
+    changed = entities.change(tx, by, User, user, changes)
     if moved and changed.email_verified_at is not None:
-        contacts.claim(tx, changed)
+        contacts.claim(tx, by, changed)
     return changed
 
 
-def remove(tx: Transaction, user: Row) -> None:
+def remove(tx: Transaction, by: Actor, user: Row) -> None:
     """Delete an account with its keys; tickets and comments stay, without the name.
 
     Raises:
         LastAdmin: the organization would be left without an active admin.
     """
     _keep_an_admin(tx, user, "deleted")
-    records.remove(tx, User, user)
+    entities.remove(tx, by, User, user)
 
 
 def _keep_an_admin(tx: Transaction, user: Row, fate: str) -> None:

@@ -11,10 +11,11 @@ import flask
 from tickets.contract.document import Document
 from tickets.db import Row, Transaction
 from tickets.domain.access import Principal
-from tickets.domain.listing import Listing
+from tickets.domain.history import History
+from tickets.domain.listing import Listing, Slice
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.domain.sessions import Opened
-from tickets.errors import InputError, PreconditionFailed, Problem, VersionConflict
+from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem, VersionConflict
 from tickets.http.exchange import Exchange
 from tickets.http.pagination import Cursors, binding
 from tickets.http.pool import Pool
@@ -22,6 +23,10 @@ from tickets.http.rate_limit import FailedLogins
 from tickets.http.transaction import Reader
 from tickets.security import AccessTokens
 from tickets.settings import Settings
+
+MOST_ROWS = 200
+MAX_OFFSET = 2**62
+"""Far beyond any list, and within what a database takes."""
 
 _WRITTEN = re.compile(r"""(?P<weak>W/)?(?P<quote>"?)(?P<version>[0-9]{1,19})(?P=quote)""", re.ASCII)
 
@@ -104,7 +109,7 @@ class Call:
 
     def page(
         self,
-        listing: Listing,
+        listing: Listing | History,
         show: Callable[[Row], Any],
         *,
         where: Mapping[str, Sequence[Any]],
@@ -128,10 +133,58 @@ class Call:
         Raises:
             InvalidRequest: the cursor is of another list.
         """
-        cursors = self.services.cursors
         bound = binding(self.operation_id, self.caller, where, sort)
-        position = cursors.read(cursor, bound) if cursor is not None else None
+        position = self.services.cursors.read(cursor, bound) if cursor is not None else None
         found = listing.page(self.tx, where=where, sort=sort, limit=limit, position=position)
+        return self._shown(found, show, bound)
+
+    def leap(
+        self,
+        listing: Listing,
+        show: Callable[[Row], Any],
+        *,
+        where: Mapping[str, Sequence[Any]],
+        sort: str,
+        limit: int,
+        cursor: str | None = None,
+        page: int | None = None,
+        per_page: int | None = None,
+        offset: int | None = None,
+    ) -> Any:
+        """Answer a list operation that also takes the number of a page, or how many rows to leave out.
+
+        Args:
+            listing: what is listed.
+            show: makes the contract's object of a row.
+            where: the values of each filter.
+            sort: a sort of the listing, with ``-`` for descending.
+            limit: most rows.
+            cursor: from the caller.
+            page: from 1.
+            per_page: most rows, instead of `limit`.
+            offset: rows to leave out.
+
+        Returns:
+            As `page`; with ``total`` unless it was asked for by cursor or from the start.
+
+        Raises:
+            InvalidRequest: the cursor is of another list, or what was given cannot be combined.
+        """
+        given = {"page": page, "per_page": per_page, "offset": offset, "cursor": cursor}
+        asked = [name for name, value in given.items() if value is not None]
+        if asked in ([], ["cursor"]):
+            return self.page(listing, show, where=where, sort=sort, limit=limit, cursor=cursor)
+        if "cursor" in asked or ("offset" in asked and len(asked) > 1):
+            detail = f"{' and '.join(asked)} cannot be combined: ask by page, by offset or by cursor"
+            raise InvalidRequest(f"{detail}.", errors=[InputError(f"/{name}", detail, "query") for name in asked])
+        size = min(per_page or limit, MOST_ROWS)
+        start = min(((page or 1) - 1) * size if offset is None else offset, MAX_OFFSET)
+        found = listing.page(self.tx, where=where, sort=sort, limit=size, offset=start)
+        shown = self._shown(found, show, binding(self.operation_id, self.caller, where, sort))
+        return {**shown, "total": listing.count(self.tx, where)}
+
+    def _shown(self, found: Slice, show: Callable[[Row], Any], bound: bytes) -> dict[str, Any]:
+        cursors = self.services.cursors
         return {
             "data": [show(row) for row in found.rows],
             "next_cursor": cursors.write(found.next, bound),

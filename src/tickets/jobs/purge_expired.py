@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, select
 
 from tickets import clock
 from tickets.db import Statement, Transaction
-from tickets.domain import audit
+from tickets.domain import audit, events
 from tickets.jobs.kind import Context, Kind
 from tickets.jobs.queue import Claimed
 from tickets.models import IdempotencyRecord as Record
@@ -94,6 +94,8 @@ def _run(_: Claimed, context: Context) -> None:
         _in_bites(context, partial(_delete, statement, kept_for), AT_ONCE)
     oldest = clock.now() - context.settings.audit_keep_days * clock.DAY
     _in_bites(context, partial(audit.purge, before=oldest), audit.AT_ONCE)
+    oldest = clock.now() - context.settings.events_keep_days * clock.DAY
+    _in_bites(context, partial(events.purge, before=oldest), events.AT_ONCE)
 
 
 def _delete(statement: Statement, kept_for: int, tx: Transaction) -> int:

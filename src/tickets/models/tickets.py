@@ -31,6 +31,9 @@ class Ticket(Entity, Base):
         Index(
             "ix_tickets_organization_id_status_priority", "organization_id", "status", "priority", "created_at", "id"
         ),
+        # What waits for work, and what is done with.
+        Index("ix_tickets_open", "organization_id", "created_at", "id", sqlite_where=text("resolved_at IS NULL")),
+        Index("ix_tickets_closed", "organization_id", "closed_at", "id", sqlite_where=text("closed_at IS NOT NULL")),
         # A contact or team implies the organization; these also serve what goes with a deleted one.
         Index("ix_tickets_contact_id", "contact_id", "created_at", "id"),
         Index("ix_tickets_team_id", "team_id", "created_at", "id", sqlite_where=text("team_id IS NOT NULL")),
@@ -62,3 +65,5 @@ class Ticket(Entity, Base):
     first_responded_at: Mapped[int | None] = mapped_column(Big)
     resolved_at: Mapped[int | None] = mapped_column(Big)
     closed_at: Mapped[int | None] = mapped_column(Big)
+    # A bare number: where a ticket went is true also when the other is deleted.
+    merged_into_id: Mapped[int | None] = mapped_column(Big)

@@ -24,6 +24,7 @@ def ticket(row: Row) -> wire.Ticket:
         "created_by_id": row.created_by_id,
         "tags": row.tags,
         "custom_fields": row.custom_fields,
+        "merged_into_id": row.merged_into_id,
         "version": row.version,
         "first_responded_at": moment(row.first_responded_at),
         "resolved_at": moment(row.resolved_at),

@@ -1,0 +1,96 @@
+"""Entities are stored, changed and removed here, together with the event that tells of it."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, or_, select
+
+from tickets.db import Row, Statement, Transaction
+from tickets.domain import events, records
+from tickets.domain.events import Actor
+from tickets.errors import InUse
+from tickets.models import Base
+
+AT_ONCE = 500
+"""Most rows that are held at a time."""
+MOST_NAMERS = 10_000
+"""Most rows of a table that change with the removal of what they name: others wait for so long to write."""
+
+Model = type[Base]
+
+
+def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
+    """Store a new entity, with a value for every column but id, times and version."""
+    row = records.add(tx, model, **values)
+    events.created(tx, by, model, row)
+    return row
+
+
+def change(
+    tx: Transaction, by: Actor, model: Model, entity: Row, changes: Mapping[str, Any], *, verb: str = "updated"
+) -> Row:
+    """Store what differs, raise the version by one; nothing that differs is no change and no event.
+
+    Args:
+        tx: where to write.
+        by: who changes it.
+        model: what it is.
+        entity: as it is.
+        changes: some of its columns anew.
+        verb: what the event calls it.
+
+    Raises:
+        VersionConflict: somebody else changed the entity since it was read.
+    """
+    changed = records.change(tx, model, entity, changes)
+    if changed is not entity:
+        events.updated(tx, by, model, entity, changed, verb=verb)
+    return changed
+
+
+def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
+    """Delete an entity with what belongs to it, of which no event tells; what names it names nothing then.
+
+    Raises:
+        InUse: too much names it for one transaction.
+    """
+    for named in _namers(model):
+        if tx.first(named.beyond, gone=entity.id) is not None:
+            noun = named.model.__tablename__
+            raise InUse(f"More than {MOST_NAMERS:,} {noun} name it; change those first, or leave it as it is.")
+        while rows := tx.all(named.find, gone=entity.id):
+            for row in rows:
+                change(tx, by, named.model, row, {c: None for c in named.columns if getattr(row, c) == entity.id})
+    events.deleted(tx, by, model, entity)
+    records.remove(tx, model, entity)
+
+
+class _Namer(NamedTuple):
+    """What can name an entity without belonging to it (foreign keys with SET NULL).
+
+    The database would empty the reference too, but what showed it shows something else then: a new version.
+    """
+
+    model: Model
+    columns: list[str]
+    find: Statement
+    beyond: Statement
+
+
+@cache
+def _namers(model: Model) -> list[_Namer]:
+    found = []
+    for mapper in Base.registry.mappers:
+        table = mapper.local_table
+        columns = sorted(
+            key.parent.name
+            for key in table.foreign_keys
+            if key.column.table is model.__table__ and key.ondelete == "SET NULL"
+        )
+        if columns:
+            names = or_(*(table.c[column] == bindparam("gone") for column in columns))
+            find = Statement(select(*table.c).where(names).order_by(table.c.id).limit(AT_ONCE))
+            beyond = Statement(select(table.c.id).where(names).limit(1).offset(MOST_NAMERS))
+            found.append(_Namer(mapper.class_, columns, find, beyond))
+    return sorted(found, key=lambda namer: namer.model.__name__)

@@ -1,0 +1,140 @@
+"""The event log: one row for each change of an entity, numbered without gaps within its organization.
+
+Nobody else writes it. An event is in the transaction of the change it tells of, and its number comes from a
+counter that the same transaction holds until its end: numbers are in the order of the commits.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from tickets import clock
+from tickets.db import Row, Statement, Transaction
+from tickets.domain import organizations, records
+from tickets.models import Base, Comment, Contact, Event, Team, Ticket, User
+from tickets.models.events import VERBS
+from tickets.shapes.comments import comment as show_comment
+from tickets.shapes.contacts import contact as show_contact
+from tickets.shapes.teams import team as show_team
+from tickets.shapes.tickets import ticket as show_ticket
+from tickets.shapes.users import user as show_user
+
+AT_ONCE = 500
+"""Rows a transaction when old events go: requests that write go between two of them."""
+
+
+class Actor(NamedTuple):
+    """Who did it.
+
+    Attributes:
+        type: ``user``, or ``system`` for what the service does by itself and for its operator's commands.
+        id: of the account; None for the system.
+        name: as it was then.
+    """
+
+    type: str
+    id: int | None
+    name: str
+
+
+SYSTEM = Actor("system", None, "The service")
+
+
+class _Kind(NamedTuple):
+    """An entity of the log: its name in types, what the contract shows of it, and which column names its ticket."""
+
+    name: str
+    show: Callable[[Row], Mapping[str, Any]]
+    ticket: str | None = None
+
+
+_KINDS: Mapping[type[Base], _Kind] = {
+    Ticket: _Kind("ticket", show_ticket, "id"),
+    Comment: _Kind("comment", show_comment, "ticket_id"),
+    Contact: _Kind("contact", show_contact),
+    User: _Kind("user", show_user),
+    Team: _Kind("team", show_team),
+}
+_UNTOLD = ("version", "updated_at")
+"""Fields that change with every other."""
+
+_STORE = Statement(insert(Event).values({c.name: bindparam(c.name) for c in Event.__table__.c if c.name != "id"}))
+_FORGET_HISTORY = Statement(
+    update(Event).where(Event.ticket_id == bindparam("of"), Event.is_history.is_(True)).values(is_history=False)
+)
+_PURGE = Statement(
+    delete(Event).where(
+        Event.id.in_(
+            select(Event.id)
+            .where(Event.is_history.is_(False), Event.created_at < bindparam("before"))
+            .order_by(Event.created_at)
+            .limit(AT_ONCE)
+        )
+    )
+)
+
+
+def types(asked: list[str] | None, entities: list[str] | None) -> list[str] | None:
+    """Return the types of events that were asked for by type and by kind of entity; None for all."""
+    if entities is None:
+        return asked
+    of_entities = [f"{entity}.{verb}" for entity in entities for verb in VERBS[entity]]
+    return of_entities if asked is None else [type_ for type_ in asked if type_ in of_entities]
+
+
+def created(tx: Transaction, by: Actor, model: type[Base], row: Row) -> None:
+    """Tell that an entity was made."""
+    _append(tx, by, _KINDS[model], "created", row)
+
+
+def updated(tx: Transaction, by: Actor, model: type[Base], old: Row, new: Row, *, verb: str = "updated") -> None:
+    """Tell that an entity was changed, field by field, in the words of the contract."""
+    kind = _KINDS[model]
+    before, after = kind.show(old), kind.show(new)
+    changes = {
+        field: {"old": before[field], "new": value}
+        for field, value in after.items()
+        if field not in _UNTOLD and records.differs(before[field], value)
+    }
+    _append(tx, by, kind, verb, new, shown=after, changes=changes)
+
+
+def deleted(tx: Transaction, by: Actor, model: type[Base], row: Row) -> None:
+    """Tell that an entity is gone, as it was last; nobody can ask for its history any more."""
+    kind = _KINDS[model]
+    _append(tx, by, kind, "deleted", row)
+    if kind.name == "ticket":
+        tx.run(_FORGET_HISTORY, of=row.id)
+
+
+def _append(
+    tx: Transaction,
+    by: Actor,
+    kind: _Kind,
+    verb: str,
+    row: Row,
+    *,
+    shown: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> None:
+    tx.run(
+        _STORE,
+        organization_id=row.organization_id,
+        seq=organizations.count_up(tx, row.organization_id, "events"),
+        type=f"{kind.name}.{verb}",
+        entity_id=row.id,
+        ticket_id=None if kind.ticket is None else getattr(row, kind.ticket),
+        actor_type=by.type,
+        actor_id=by.id,
+        actor_name=by.name,
+        data=kind.show(row) if shown is None else shown,
+        changes=changes,
+        is_history=bool(changes) and kind.name == "ticket",
+        created_at=clock.now() if verb == "deleted" else row.updated_at,
+    )
+
+
+def purge(tx: Transaction, before: int) -> int:
+    """Delete the oldest events from before a time that no history needs, up to `AT_ONCE`, and tell how many."""
+    return tx.run(_PURGE, before=before)

@@ -1,0 +1,89 @@
+"""The history of a ticket, field by field: read from the event log, so that the two cannot disagree."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, select
+
+from tickets.db import Row, Statement, Transaction
+from tickets.domain.listing import Position, Slice, slice_of
+from tickets.models import Event
+
+PLACES = 64
+"""Entries are numbered within their event; no entity has more fields than that."""
+
+_of_ticket = (Event.ticket_id == bindparam("ticket_id"), Event.is_history.is_(True))
+_FORWARDS = Statement(
+    select(*Event.__table__.c)
+    .where(*_of_ticket, Event.seq >= bindparam("seq"))
+    .order_by(Event.seq)
+    .limit(bindparam("limit"))
+)
+_BACKWARDS = Statement(
+    select(*Event.__table__.c)
+    .where(*_of_ticket, Event.seq <= bindparam("seq"))
+    .order_by(Event.seq.desc())
+    .limit(bindparam("limit"))
+)
+_LAST = 2**63 - 1
+
+
+class Entry(NamedTuple):
+    """What became of a field: when, by whom, and from what to what."""
+
+    id: int
+    seq: int
+    field: str
+    old: Any
+    new: Any
+    actor_type: str
+    actor_id: int | None
+    actor_name: str
+    created_at: int
+
+
+class History:
+    """Lists entries by keyset, as `Listing` lists rows: an event is one or more of them."""
+
+    def page(
+        self,
+        tx: Transaction,
+        *,
+        where: Mapping[str, Sequence[Any]],
+        sort: str,
+        limit: int,
+        position: Position | None = None,
+    ) -> Slice:
+        """Read one page of the history of a ticket; see `Listing.page`."""
+        backwards = position is not None and position.backwards
+        descending = sort.startswith("-") != backwards
+        seq = position.key if position is not None else _LAST if descending else 0
+        # One more than there can be events on the page, and the one that the position is in the midst of.
+        events = tx.all(
+            _BACKWARDS if descending else _FORWARDS, ticket_id=where["ticket_id"][0], seq=seq, limit=limit + 2
+        )
+        entries = [entry for event in events for entry in _entries(event, descending=descending)]
+        if position is not None:
+            entries = [e for e in entries if (e.id < position.id if descending else e.id > position.id)]
+        return slice_of(entries[:limit], "seq", position, more=len(entries) > limit)
+
+
+HISTORY = History()
+
+
+def _entries(event: Row, *, descending: bool) -> list[Entry]:
+    made = [
+        Entry(
+            event.id * PLACES + place,
+            event.seq,
+            field,
+            change["old"],
+            change["new"],
+            event.actor_type,
+            event.actor_id,
+            event.actor_name,
+            event.created_at,
+        )
+        for place, (field, change) in enumerate(event.changes.items())
+    ]
+    return made[::-1] if descending else made

@@ -1,0 +1,40 @@
+"""The event log: what became of each entity."""
+
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tickets.models.base import Base, Big
+
+_LIFE = ("created", "updated", "deleted")
+VERBS = {"ticket": (*_LIFE, "merged"), "comment": _LIFE, "contact": _LIFE, "user": _LIFE, "team": _LIFE}
+"""What becomes of each kind of entity."""
+
+
+class Event(Base):
+    """One change of one entity. It names entities and people by bare numbers: it outlives them."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("uq_events_organization_id_seq", "organization_id", "seq", unique=True),
+        Index("ix_events_organization_id_type", "organization_id", "type", "seq"),
+        Index("ix_events_organization_id_entity_id", "organization_id", "entity_id", "seq"),
+        Index("ix_events_ticket_id", "ticket_id", "seq", sqlite_where=text("ticket_id IS NOT NULL")),
+        Index("ix_events_created_at", "created_at", sqlite_where=text("NOT is_history")),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Big, primary_key=True, autoincrement=True)
+    organization_id: Mapped[int] = mapped_column(Big, ForeignKey("organizations.id", ondelete="CASCADE"))
+    seq: Mapped[int] = mapped_column(Big)
+    type: Mapped[str] = mapped_column(String(40))
+    entity_id: Mapped[int] = mapped_column(Big)
+    ticket_id: Mapped[int | None] = mapped_column(Big)
+    actor_type: Mapped[str] = mapped_column(String(10))
+    actor_id: Mapped[int | None] = mapped_column(Big)
+    actor_name: Mapped[str] = mapped_column(String(200))
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    changes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    is_history: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[int] = mapped_column(Big)
