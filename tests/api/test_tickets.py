@@ -315,6 +315,13 @@ class TestUpdateTicket:
         at = [f"2031-01-01T00:0{minutes}:00.000Z" for minutes in range(6)]
         assert seen == {1: (at[1], None), 2: (at[1], at[2]), 3: (None, None), 4: (at[4], at[4]), 5: (None, None)}
 
+    def test_nobody_assigns_to_who_would_not_see_it(self, tenant, admin):
+        body = {"assignee_id": tenant.user("user").id}
+        problem(
+            admin.post("/tickets", json={"subject": "S", "description": "", **body}), 409, "conflict", "/assignee_id"
+        )
+        problem(admin.patch(f"/tickets/{tenant.ticket()['id']}", json=body), 409, "conflict", "/assignee_id")
+
     def test_an_agent_takes_a_ticket_and_gives_it_back_but_takes_it_from_nobody_for_nobody(self, tenant, agent):
         me, colleague = tenant.users["agent"].id, tenant.user("agent").id
         path = f"/tickets/{tenant.ticket(assignee_id=colleague)['id']}"

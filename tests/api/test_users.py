@@ -266,10 +266,19 @@ class TestDeleteUser:
             assert ids(again.get("/tickets")) == [ticket["id"]]
 
 
+class TestDeactivation:
+    def test_it_ends_the_sessions_for_good(self, tenant, admin):
+        client = tenant.signed_in("agent")
+        address = f"/users/{client.get('/auth/me').json()['id']}"
+        assert admin.patch(address, json={"is_active": False}).status_code == 200
+        problem(client.get("/auth/me"), 401, "unauthorized")
+        assert admin.patch(address, json={"is_active": True}).status_code == 200
+        problem(client.get("/auth/me"), 401, "unauthorized")
+
+
 class TestListUserTickets:
     def test_it_shows_what_the_user_raised(self, tenant, admin, agent, user):
         own = [made(user.post("/tickets", json={"subject": "S", "description": "D"}))["id"] for _ in range(2)]
-        tenant.ticket(assignee_id=tenant.users["user"].id)
         made(
             agent.post(
                 "/tickets", json={"subject": "For somebody", "description": "", "contact_id": tenant.contact()["id"]}

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tickets.contract.faults import MAX_ERRORS
-from tickets.contract.validation import Checker, json_schema
+from tickets.contract.validation import Checker, is_address, json_schema
 from tickets.errors import InvalidRequest
 
 
@@ -120,3 +120,24 @@ class TestChecker:
 
     def test_a_boolean_is_no_integer(self):
         assert [pointer for pointer, _ in self._faults({"name": "x", "a/b~c": True})] == ["/a~1b~0c"]
+
+
+class TestIsAddress:
+    @pytest.mark.parametrize(
+        "text",
+        ["ada@acme.example", "a.b+c_d@x-y.z9.example", "O'Neil@ACME.Example", "a@b.co", "x" * 64 + "@acme.example"],
+    )
+    def test_a_bare_address_is_one(self, text):
+        assert is_address(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("Ada <ada@acme.example>", "<ada@acme.example>", "ada@acme.example ", "ada@acme.example\n"),
+            *("a b@acme.example", '"a b"@acme.example', "ada@[127.0.0.1]", "ada@localhost", "ada@", "@acme.example"),
+            *("ada", "a@b@c.example", ".a@acme.example", "a..b@acme.example", "a.@acme.example", "a@-acme.example"),
+            *("a@acme..example", "a@acme.example.", "x" * 65 + "@acme.example", "\u00e4@acme.example", "a,b@c.example"),
+        ],
+    )
+    def test_anything_else_is_none(self, text):
+        assert not is_address(text)

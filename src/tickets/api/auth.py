@@ -15,6 +15,7 @@ from tickets.http.context import Stages, current, stages
 from tickets.shapes.auth import me as show
 
 _UNUSABLE = "The code is wrong, was used already, or has expired; ask for a new one."
+_UNUSABLE_LINK = "The token is wrong, was used already, or has expired; POST /auth/password-reset sends a new link."
 
 
 async def register(*, body: wire.RegisterRequest) -> wire.Registered:
@@ -107,7 +108,7 @@ async def confirm_password_reset(*, body: wire.PasswordResetConfirmation) -> Non
     """Set a password with the token of a mail."""
     call = stages()
     one_time = call.services.one_time
-    unusable = InvalidCode(_UNUSABLE)
+    unusable = InvalidCode(_UNUSABLE_LINK)
     # Whose password it is says which ones are bad. The write looks again: the token may be used by then, or the
     # address another one, which takes the token with it.
     email: str | None = call.read(lambda tx: registration.address_of(tx, one_time, body["token"]))

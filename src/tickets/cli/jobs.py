@@ -8,7 +8,7 @@ import structlog
 
 from tickets import clock, logs
 from tickets.cli.environment import Command, ready_database
-from tickets.cli.failures import Failure
+from tickets.cli.failures import Failure, program
 from tickets.cli.output import json_option, show, table
 from tickets.db import Row
 from tickets.jobs import queue
@@ -101,9 +101,9 @@ def retry(*, job_id: int | None, every: bool, as_json: bool) -> None:
     ID is what `jobs list --dead` shows.
     """
     if (job_id is None) != every:
-        raise Failure("Name one dead letter by its id, or write --all; `flask tickets jobs list --dead` shows them.")
+        raise Failure(f"Name one dead letter by its id, or write --all; `{program()} jobs list --dead` shows them.")
     with ready_database() as database, database.write() as tx:
         count = queue.revive(tx, job_id)
     if job_id is not None and not count:
-        raise Failure(f"There is no dead letter {job_id}; `flask tickets jobs list --dead` shows all.")
+        raise Failure(f"There is no dead letter {job_id}; `{program()} jobs list --dead` shows all.", code="not_found")
     show({"retried": count}, f"{count} put back into the queue.", as_json=as_json)

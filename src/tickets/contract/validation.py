@@ -1,5 +1,6 @@
 """Values against the contract: schemas compiled once, faults named one by one."""
 
+import re
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
@@ -11,6 +12,8 @@ from tickets.contract.faults import MAX_ERRORS, faults_of, invalid
 
 MAX_PARTS = 250
 MAX_CHARACTERS = 65_536
+MAX_LOCAL_PART = 64
+"""Characters before the @ (RFC 5321, 4.5.3.1.1)."""
 
 _CAUSES = {
     "maxProperties": ["additionalProperties"],  # a field that is not known is also one too many
@@ -53,6 +56,21 @@ def _bounded(made: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+_ADDRESS = re.compile(
+    r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is a bare e-mail address that mail can be sent to (RFC 5321's Dot-string at a domain).
+
+    The validator's own check takes ``Ada <ada@acme.example>`` as well, and quoted names and numeric hosts.
+    """
+    return len(text.partition("@")[0]) <= MAX_LOCAL_PART and _ADDRESS.fullmatch(text) is not None
+
+
 class Checker:
     """A schema, compiled.
 
@@ -67,7 +85,7 @@ class Checker:
         self._validator = jsonschema_rs.validator_for(
             self._schema,
             validate_formats=True,
-            formats={"date-time": clock.is_rfc3339},
+            formats={"date-time": clock.is_rfc3339, "email": is_address},
             mask="the value",
         )
         self._where = where

@@ -7,7 +7,7 @@ from tickets import clock
 from tickets.db import Row, Transaction
 from tickets.domain import access, contacts, entities, organizations, records
 from tickets.domain.access import Principal
-from tickets.errors import Forbidden, InputError, InvalidTransition
+from tickets.errors import Conflict, Forbidden, InputError, InvalidTransition
 from tickets.models import Ticket
 
 TRANSITIONS: dict[str, frozenset[str]] = {
@@ -30,6 +30,7 @@ def create(tx: Transaction, caller: Principal, fields: Mapping[str, Any], *, sou
         Forbidden: a user set what only staff may, or an agent assigned somebody else.
         NotFound: an id in the fields names nothing in the organization.
         UserInactive: the assignee is deactivated.
+        Conflict: the assignee only raises tickets.
     """
     _may_set(caller, fields)
     _refer(tx, caller, fields)
@@ -61,6 +62,7 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
         InvalidTransition: the status cannot be reached from the present one.
         NotFound: an id in the changes names nothing in the organization.
         UserInactive: the assignee is deactivated.
+        Conflict: the assignee only raises tickets.
         VersionConflict: somebody else changed the ticket since it was read.
     """
     changes = {name: value for name, value in changes.items() if records.differs(getattr(ticket, name), value)}
@@ -112,5 +114,7 @@ def _may_set(caller: Principal, fields: Mapping[str, Any], assignee_id: int | No
 def _refer(tx: Transaction, caller: Principal, fields: Mapping[str, Any]) -> None:
     """Let ids name only what is there, and the assignee be somebody who can act."""
     found = access.referenced(tx, caller, fields)
-    if "assignee_id" in found:
-        access.active(found["assignee_id"], "assignee_id")
+    assignee = found.get("assignee_id")
+    if assignee is not None and access.active(assignee, "assignee_id").role == "user":
+        detail = f"The user {assignee.id} has the role user and would not see the ticket; choose an agent or admin."
+        raise Conflict(detail, errors=[InputError("/assignee_id", detail)])

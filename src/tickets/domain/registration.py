@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tickets import clock
 from tickets.db import Row, Transaction
-from tickets.domain import api_keys, jobs, mail, mailboxes, organizations, passwords, sessions, users
+from tickets.domain import api_keys, jobs, mail, mailboxes, organizations, passwords, users
 from tickets.domain.events import SYSTEM
 from tickets.domain.one_time_secrets import LIFETIMES, OneTimeSecrets
 from tickets.errors import InputError, NotFound
@@ -132,7 +132,7 @@ def reset(tx: Transaction, one_time: OneTimeSecrets, *, token: str, password_has
     if user is None or not user.is_active:
         return False
     passwords.store(tx, user.id, password_hash)
-    sessions.end_all(tx, user.id)
+    users.sign_out(tx, user.id)
     _verified(tx, user)
     return True
 
@@ -144,6 +144,6 @@ def _verified(tx: Transaction, user: Row) -> Row:
     """
     if user.email_verified_at is not None:
         return user
-    sessions.end_all(tx, user.id)
+    users.sign_out(tx, user.id)
     api_keys.revoke_all(tx, user.id)
     return users.verify(tx, user)

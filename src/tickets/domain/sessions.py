@@ -38,11 +38,6 @@ _USE = Statement(update(RefreshToken).where(RefreshToken.digest == bindparam("of
 _END = Statement(
     update(Session).where(Session.id == bindparam("of"), Session.ended_at.is_(None)).values(ended_at=bindparam("now"))
 )
-_END_ALL = Statement(
-    update(Session)
-    .where(Session.user_id == bindparam("of"), Session.ended_at.is_(None))
-    .values(ended_at=bindparam("now"))
-)
 
 
 class Opened(NamedTuple):
@@ -116,11 +111,6 @@ def find(tx: Transaction, session_id: int) -> Row | None:
 def end(tx: Transaction, session_id: int) -> None:
     """End a session at once, in every process: each request looks its session up."""
     tx.run(_END, of=session_id, now=clock.now())
-
-
-def end_all(tx: Transaction, user_id: int) -> None:
-    """End all sessions of a user."""
-    tx.run(_END_ALL, of=user_id, now=clock.now())
 
 
 def _give(tx: Transaction, session_id: int) -> str:

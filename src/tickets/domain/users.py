@@ -10,7 +10,7 @@ from tickets.db import Row, Statement, Transaction
 from tickets.domain import contacts, entities, one_time_secrets
 from tickets.domain.events import Actor
 from tickets.errors import LastAdmin
-from tickets.models import Organization, User
+from tickets.models import Organization, Session, User
 
 _OTHER_ADMIN = Statement(
     select(User.id)
@@ -37,6 +37,18 @@ _LET_GO = Statement(
     )
     .values(email="deleted " + cast(User.id, String))
 )
+
+
+_SIGN_OUT = Statement(
+    update(Session)
+    .where(Session.user_id == bindparam("of"), Session.ended_at.is_(None))
+    .values(ended_at=bindparam("now"))
+)
+
+
+def sign_out(tx: Transaction, user_id: int) -> None:
+    """End all sessions of a user."""
+    tx.run(_SIGN_OUT, of=user_id, now=clock.now())
 
 
 def create(
@@ -127,6 +139,8 @@ def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) ->
             changes["email_verified_at"] = clock.now()
     if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
         _keep_an_admin(tx, user, "demoted or deactivated")
+    if not changes.get("is_active", True):
+        sign_out(tx, user.id)  # for good: activated again, they sign in anew
     changed = entities.change(tx, by, User, user, changes)
     if moved and changed.email_verified_at is not None:
         contacts.claim(tx, by, changed)
