@@ -577,7 +577,7 @@ class TestMergeTicket:
     def test_it_merges_into_another_that_is_there_and_in_the_version_it_was_seen(self, tenant, admin, user):
         ticket, target = tenant.ticket(), tenant.ticket()
         path = f"/tickets/{ticket['id']}/merge"
-        problem(admin.post(path, json={"into": ticket["id"]}), 400, "invalid_request", "/into")
+        problem(admin.post(path, json={"into": ticket["id"]}), 409, "conflict", "/into")
         problem(admin.post(path, json={"into": NOBODY}), 404, "not_found", "/into")
         problem(admin.post(path, json={"into": target["id"], "version": 7}), 409, "version_conflict", "/version")
         stale = admin.post(path, json={"into": target["id"]}, headers={"if-match": '"7"'})

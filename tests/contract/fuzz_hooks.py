@@ -37,8 +37,18 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
                 case.body[name] = {_field_name(key): value for key, value in case.body[name].items()}
         if isinstance(case.body.get("expires_at"), str):
             case.body["expires_at"] = "2100" + case.body["expires_at"][4:]
-    if case.query and "cursor" in case.query and _is_positive(case):
-        _use_real_cursor(case)
+    if case.query and _is_positive(case):
+        _keep_one_place(case.query)
+        if "cursor" in case.query:
+            _use_real_cursor(case)
+
+
+def _keep_one_place(query: dict[str, Any]) -> None:
+    """Ask by page, by offset or by cursor."""
+    if {"page", "per_page"} & query.keys():
+        query.pop("offset", None)
+    if {"page", "per_page", "offset"} & query.keys():
+        query.pop("cursor", None)
 
 
 def _field_name(key: str) -> str:

@@ -26,7 +26,7 @@ def test_head_of_nothing_is_a_404(connection: Connection, key: str):
     [
         ("OPTIONS", "/api/v1/tickets", {"GET", "HEAD", "POST"}),
         ("DELETE", "/api/v1/tickets", {"GET", "HEAD", "POST"}),
-        ("POST", "/api/v1/tickets/1", {"GET", "HEAD", "PATCH", "DELETE"}),
+        ("POST", "/api/v1/tickets/1", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
         ("POST", "/api/v1/teams/1/members/1", {"PUT", "DELETE"}),
         ("GET", "/api/v1/teams/1/members/1", {"PUT", "DELETE"}),
         ("POST", "/health", {"GET", "HEAD"}),

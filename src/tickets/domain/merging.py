@@ -5,7 +5,7 @@ from sqlalchemy import bindparam, select
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import entities, lifecycle
 from tickets.domain.access import Principal
-from tickets.errors import AlreadyMerged, InputError, InUse, InvalidRequest
+from tickets.errors import AlreadyMerged, Conflict, InputError, InUse
 from tickets.models import Comment, Ticket
 
 _COMMENTS = Statement(
@@ -25,11 +25,11 @@ def merge(tx: Transaction, caller: Principal, ticket: Row, into: Row) -> Row:
     Raises:
         AlreadyMerged: one of them was merged before.
         InUse: it has too many comments for one transaction.
-        InvalidRequest: they are the same.
+        Conflict: they are the same.
     """
     if ticket.id == into.id:
-        detail = "names the ticket itself; name another"
-        raise InvalidRequest(f"into {detail}.", errors=[InputError("/into", detail)])
+        detail = "A ticket cannot be merged into itself; name another."
+        raise Conflict(detail, errors=[InputError("/into", detail)])
     for one, place in ((ticket, ()), (into, ("/into",))):
         if one.merged_into_id is not None:
             detail = f"The ticket {one.id} was merged into the ticket {one.merged_into_id}; use that one."
