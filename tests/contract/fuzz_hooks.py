@@ -28,19 +28,26 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         for name, spared in _OWN.items():
             if case.path_parameters.get(name) in spared:
                 case.path_parameters[name] = _NOBODY
-    if case.headers and "Idempotency-Key" in case.headers and _is_positive(case):
+    if not _is_positive(case):
+        return
+    if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
-    if isinstance(case.body, dict) and _is_positive(case):
-        for name in {"custom_fields", "attributes"} & case.body.keys():
-            if isinstance(case.body[name], dict):
-                # x-property-names: OpenAPI 3.0 lacks the keyword
-                case.body[name] = {_field_name(key): value for key, value in case.body[name].items()}
-        if isinstance(case.body.get("expires_at"), str):
-            case.body["expires_at"] = "2100" + case.body["expires_at"][4:]
-    if case.query and _is_positive(case):
+    if isinstance(case.body, dict):
+        _mend(case.body)
+    if case.query:
         _keep_one_place(case.query)
         if "cursor" in case.query:
             _use_real_cursor(case)
+
+
+def _mend(body: dict[str, Any]) -> None:
+    """Keep to what OpenAPI has no words for."""
+    for name in {"custom_fields", "attributes"} & body.keys():
+        if isinstance(body[name], dict):
+            # x-property-names: OpenAPI 3.0 lacks the keyword
+            body[name] = {_field_name(key): value for key, value in body[name].items()}
+    if isinstance(body.get("expires_at"), str):
+        body["expires_at"] = "2100" + body["expires_at"][4:]
 
 
 def _keep_one_place(query: dict[str, Any]) -> None:
