@@ -22,7 +22,7 @@ migrate: $(VENV)/run ## Bring the database to the newest revision
 
 test: $(VENV)/dev var/browser ## Run all tests, with coverage by branches
 	@rm -f var/.coverage*
-	@COVERAGE_FILE=var/.coverage $(BIN)/coverage run -m pytest -n 2 $(ARGS)
+	@COVERAGE_FILE=var/.coverage $(BIN)/coverage run -m pytest $(ARGS)
 	@COVERAGE_FILE=var/.coverage $(BIN)/coverage combine -q
 	@COVERAGE_FILE=var/.coverage $(BIN)/coverage report
 
