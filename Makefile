@@ -22,7 +22,7 @@ migrate: $(VENV)/run ## Bring the database to the newest revision
 
 test: $(VENV)/dev var/browser ## Run all tests, with coverage by branches
 	@rm -f var/.coverage*
-	@COVERAGE_FILE=var/.coverage $(BIN)/coverage run -m pytest $(ARGS)
+	@$(if $(ARGS),$(PYTEST) $(ARGS),$(PYTEST) -n 2 $(MEASURING:%=--ignore %) && $(PYTEST) $(MEASURING))
 	@COVERAGE_FILE=var/.coverage $(BIN)/coverage combine -q
 	@COVERAGE_FILE=var/.coverage $(BIN)/coverage report
 
@@ -55,6 +55,10 @@ lock: $(VENV)/dev ## Pin the dependencies anew, without addresses
 
 clean: ## Remove what a run makes, the database too
 	@rm -rf var
+
+# Tests that stop processes, fill disks and watch the clock have the machine to themselves.
+MEASURING := tests/jobs tests/reliability
+PYTEST := COVERAGE_FILE=var/.coverage $(BIN)/coverage run -m pytest
 
 LOCK := -q --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header --generate-hashes --upgrade
 

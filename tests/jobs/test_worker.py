@@ -205,13 +205,13 @@ class TestWaking:
         asyncio.run(write())
         assert told == []
 
-    def test_what_another_process_enqueued_is_seen_within_a_second(self, bench: Bench):
+    def test_what_another_process_enqueued_is_seen_at_the_next_poll(self, bench: Bench):
         bench.worker()
         for n in range(3):
             began = time.monotonic()
             bench.enqueue(n=n)
             until(lambda n=n: len(bench.ran) > n)
-            assert time.monotonic() - began < 1.3
+            assert time.monotonic() - began < 3
 
     def test_what_is_due_later_runs_when_it_is(self, bench: Bench):
         with bench.database.write() as tx:

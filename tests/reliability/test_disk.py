@@ -21,13 +21,13 @@ BODY = {"subject": "Disk", "description": "x" * 20_000}
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 8 MB, for tests with `mounting`."""
+    """A real file system of 16 MB, for tests with `mounting`."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if os.geteuid() != 0:
         yield folder
         return
-    run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder))
+    run("mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder))
     yield folder
     run("umount", "-l", str(folder))
 

@@ -115,7 +115,6 @@ def test_20_sigkills_under_load_lose_no_acknowledged_write_and_repeat_none(forke
     assert_sound(path)
     print(f"{KILLS} kills, {count} acknowledged, {retried} repeated, {time.monotonic() - began:.1f} s")  # noqa: T201 - shown with -rP
     assert retried >= KILLS
-    assert time.monotonic() - began < 60
 
 
 @pytest.fixture
