@@ -17,7 +17,6 @@ from service import ThreadService
 from tickets.db import Database, Statement
 from tickets.models import Base
 
-
 PATIENCE = 5
 """Seconds: the slowest takes half of one on an idle machine; what is quadratic takes more than five on any."""
 
