@@ -268,79 +268,11 @@ TicketCreatorId: TypeAlias = int | None
 Tag: TypeAlias = str
 
 
-Tags: TypeAlias = list[Tag]
-
-
 AssigneeFilter: TypeAlias = str
-
-
-class Ticket(TypedDict):
-    id: Id
-    organization_id: Id
-    number: int
-    subject: TicketSubject
-    description: TicketDescription
-    status: TicketStatus
-    priority: TicketPriority
-    type: TicketType
-    source: TicketSource
-    contact_id: Id
-    assignee_id: TicketAssigneeId | None
-    team_id: TicketTeamId | None
-    created_by_id: TicketCreatorId | None
-    tags: Tags
-    custom_fields: Fields
-    merged_into_id: int | None
-    first_responded_at: NullableTimestamp | None
-    resolved_at: NullableTimestamp | None
-    closed_at: NullableTimestamp | None
-    version: Version
-    created_at: Timestamp
-    updated_at: Timestamp
-
-
-class TicketCreate(TypedDict):
-    subject: TicketSubject
-    description: TicketDescription
-    priority: NotRequired[Literal['low', 'medium', 'high', 'urgent']]
-    type: NotRequired[Literal['question', 'incident', 'problem', 'task']]
-    contact_id: NotRequired[Id]
-    assignee_id: NotRequired[TicketAssigneeId | None]
-    team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
-    custom_fields: NotRequired[Fields]
-
-
-class TicketUpdate(TypedDict):
-    subject: NotRequired[TicketSubject]
-    description: NotRequired[TicketDescription]
-    status: NotRequired[TicketStatus]
-    priority: NotRequired[TicketPriority]
-    type: NotRequired[TicketType]
-    contact_id: NotRequired[Id]
-    assignee_id: NotRequired[TicketAssigneeId | None]
-    team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
-    custom_fields: NotRequired[Fields]
-    version: NotRequired[Version]
 
 
 class TicketMerge(TypedDict):
     into: Id
-    version: NotRequired[Version]
-
-
-class TicketReplace(TypedDict):
-    subject: TicketSubject
-    description: TicketDescription
-    status: TicketStatus
-    priority: TicketPriority
-    type: TicketType
-    contact_id: Id
-    assignee_id: NotRequired[TicketAssigneeId | None]
-    team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
-    custom_fields: NotRequired[Fields]
     version: NotRequired[Version]
 
 
@@ -523,13 +455,6 @@ class ContactList(TypedDict):
     prev_cursor: PrevCursor | None
 
 
-class TicketList(TypedDict):
-    data: list[Ticket]
-    next_cursor: NextCursor | None
-    prev_cursor: PrevCursor | None
-    total: NotRequired[int]
-
-
 class CommentList(TypedDict):
     data: list[Comment]
     next_cursor: NextCursor | None
@@ -625,6 +550,74 @@ class Me(TypedDict):
     scopes: Scopes
 
 
+Tags: TypeAlias = list[Tag]
+
+
+class Ticket(TypedDict):
+    id: Id
+    organization_id: Id
+    number: int
+    subject: TicketSubject
+    description: TicketDescription
+    status: TicketStatus
+    priority: TicketPriority
+    type: TicketType
+    source: TicketSource
+    contact_id: Id
+    assignee_id: TicketAssigneeId | None
+    team_id: TicketTeamId | None
+    created_by_id: TicketCreatorId | None
+    tags: Tags
+    custom_fields: Fields
+    merged_into_id: int | None
+    first_responded_at: NullableTimestamp | None
+    resolved_at: NullableTimestamp | None
+    closed_at: NullableTimestamp | None
+    version: Version
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class TicketCreate(TypedDict):
+    subject: TicketSubject
+    description: TicketDescription
+    priority: NotRequired[Literal['low', 'medium', 'high', 'urgent']]
+    type: NotRequired[Literal['question', 'incident', 'problem', 'task']]
+    contact_id: NotRequired[Id]
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+
+
+class TicketUpdate(TypedDict):
+    subject: NotRequired[TicketSubject]
+    description: NotRequired[TicketDescription]
+    status: NotRequired[TicketStatus]
+    priority: NotRequired[TicketPriority]
+    type: NotRequired[TicketType]
+    contact_id: NotRequired[Id]
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+    version: NotRequired[Version]
+
+
+class TicketReplace(TypedDict):
+    subject: TicketSubject
+    description: TicketDescription
+    status: TicketStatus
+    priority: TicketPriority
+    type: TicketType
+    contact_id: Id
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+    version: NotRequired[Version]
+
+
 class Readiness(TypedDict):
     status: Literal['ready']
     checks: ReadinessChecks
@@ -645,3 +638,10 @@ class OrganizationList(TypedDict):
     data: list[Organization]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
+
+
+class TicketList(TypedDict):
+    data: list[Ticket]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+    total: NotRequired[int]

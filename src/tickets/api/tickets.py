@@ -6,7 +6,7 @@ from tickets import wire
 from tickets.clock import parse_rfc3339
 from tickets.domain import access, entities, lifecycle, merging
 from tickets.domain.history import HISTORY
-from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, TICKETS, where
+from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, tickets, where
 from tickets.http.context import current
 from tickets.models import Ticket
 from tickets.shapes.events import history_entry as show_entry
@@ -27,6 +27,7 @@ def list_tickets(
     assigned_to: list[str] | None = None,
     contact_id: list[int] | None = None,
     team_id: list[int] | None = None,
+    tag: list[str] | None = None,
     created_from: str | None = None,
     created_to: str | None = None,
     updated_since: str | None = None,
@@ -41,12 +42,13 @@ def list_tickets(
         assignee_id=access.assignees(call.caller, assigned_to),
         contact_id=contact_id,
         team_id=team_id,
+        tag=tag,
         created_from=None if created_from is None else parse_rfc3339(created_from),
         created_to=None if created_to is None else parse_rfc3339(created_to),
         updated_since=None if updated_since is None else parse_rfc3339(updated_since),
     )
     found: wire.TicketList = call.leap(
-        TICKETS,
+        tickets(filters),
         show,
         where=filters,
         sort=sort,

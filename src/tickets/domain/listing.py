@@ -1,14 +1,33 @@
-"""Lists by keyset: page 20,000 costs what page 1 costs, and writers neither repeat nor hide a row."""
+"""Lists by keyset: page 20,000 costs what page 1 costs, and writers neither repeat nor hide a row.
+
+Which index serves a page depends on what is asked. The planner has no statistics to know it from, so it is decided
+here (decisions/0015).
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, UnaryExpression, bindparam, func, or_, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    UnaryExpression,
+    bindparam,
+    distinct,
+    func,
+    or_,
+    select,
+    tuple_,
+    union,
+    union_all,
+)
 from sqlalchemy.sql.operators import custom_op
 
 from tickets.db import Row, Statement, Transaction
+
+FEW = 4_000
+"""Rows up to which it takes milliseconds to read all that match and to sort them."""
 
 Kind = Literal["in", "from", "before", "after"]
 _Shape = tuple[tuple[str, int, bool], ...]
@@ -22,13 +41,32 @@ class Filter:
     Attributes:
         column: what is compared.
         kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``, ``after``.
-        selective: whether so few rows match that reading and sorting them beats walking the organization's
-            rows in the asked order; SQLite cannot know that without statistics.
+        sorts: in whose order an index keeps the rows of one value; None where no index looks them up.
+        selective: whether its index is the one to use, whatever else is asked.
+        alone: whether that index does not begin with the organization, since the value implies it.
+        repeats: whether a row can have several of the values, and then comes once for each.
+        inside: selects what belongs to a row, of which something has to match, instead of the row itself.
     """
 
     column: ColumnElement[Any]
     kind: Kind = "in"
+    sorts: tuple[str, ...] | None = None
     selective: bool = False
+    alone: bool = False
+    repeats: bool = False
+    inside: Select[Any] | None = None
+
+
+class Way(NamedTuple):
+    """How the rows of a page are found.
+
+    Attributes:
+        lead: the filter whose index looks them up; None to walk all rows of the tenant in the asked order.
+        gather: read all that the leading filter matches, then sort: its index has another order.
+    """
+
+    lead: str | None = None
+    gather: bool = False
 
 
 class Position(NamedTuple):
@@ -53,13 +91,31 @@ class Slice(NamedTuple):
     prev: Position | None
 
 
+class _Values(NamedTuple):
+    """The values of a filter that are meant, by their numbers, and whether unset is among them."""
+
+    places: Sequence[int]
+    unset: bool = False
+
+    @property
+    def number(self) -> int:
+        return len(self.places) + self.unset
+
+
+class _Place(NamedTuple):
+    """What part of a walk is meant; `tied` when it has one sort key."""
+
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    tied: bool = False
+
+
 class Listing:
     """A table that can be listed.
 
     Args:
         query: selects the columns, with any join it needs.
         id_column: the unique column that settles equal sort keys.
-        filters: by name.
+        filters: by name; of two that could lead, the first does.
         sorts: by name, without the sign.
     """
 
@@ -77,6 +133,7 @@ class Listing:
         self._sorts = sorts
         self._statement = lru_cache(maxsize=256)(self._build)
         self._count = lru_cache(maxsize=64)(self._build_count)
+        self._probe = lru_cache(maxsize=64)(self._build_probe)
 
     def page(
         self,
@@ -100,60 +157,175 @@ class Listing:
         """
         if _is_empty(where):
             return Slice([], None, None)
+        where = _once(where)
+        shape, values, key = _shape(where), _values(where), sort.removeprefix("-")
+        *gatherings, way = self.ways(shape, key)
+        for gathering in gatherings:
+            if tx.one(self._probe(shape, gathering), **values).count <= FEW:
+                way = gathering
+                break
         backwards = position is not None and position.backwards
         statement = self._statement(
-            _shape(where), sort, positioned=position is not None, backwards=backwards, leaping=offset > 0
+            shape, sort, way, positioned=position is not None, backwards=backwards, leaping=offset > 0
         )
-        bound: dict[str, Any] = {"limit": limit + 1, **_values(where)}
+        bound = {"limit": limit + 1, **values}
         if position is not None:
             bound |= {"key": position.key, "id": position.id}
         if offset:
             bound["offset"] = offset
         rows = tx.all(statement, **bound)
-        return slice_of(
-            rows[:limit],
-            sort.removeprefix("-"),
-            position,
-            more=len(rows) > limit,
-            at_start=position is None and not offset,
-        )
+        return slice_of(rows[:limit], key, position, more=len(rows) > limit, at_start=position is None and not offset)
 
     def count(self, tx: Transaction, where: Mapping[str, Sequence[Any]]) -> int:
         """Count the rows on all pages."""
         if _is_empty(where):
             return 0
+        where = _once(where)
         found: int = tx.one(self._count(_shape(where)), **_values(where)).count
         return found
 
+    def ways(self, shape: _Shape, key: str) -> list[Way]:
+        """List how pages may be found: the last way always, those before it where what they gather is little.
+
+        Args:
+            shape: the filters.
+            key: what the rows are sorted by.
+        """
+        given = {name for name, _, _ in shape}
+        indexed = {
+            name: key in spec.sorts for name, spec in self._filters.items() if name in given and spec.sorts is not None
+        }
+        in_order = [name for name in indexed if indexed[name]]
+        selective = [name for name in (*in_order, *indexed) if self._filters[name].selective]
+        if selective:
+            return [Way(selective[0], gather=not indexed[selective[0]])]
+        gatherings = [Way(name, gather=True) for name in indexed if not indexed[name]]
+        return [*gatherings, Way(in_order[0]) if in_order else Way()]
+
+    def _build_probe(self, shape: _Shape, way: Way) -> Statement:
+        """Make what counts the rows that a filter matches, as long as they are few."""
+        own = tuple(each for each in shape if each[0] in (way.lead, "organization_id"))
+        few = self._filtered(own, way).with_only_columns(self._id).limit(FEW + 1).subquery("few")
+        return Statement(select(func.count().label("count")).select_from(few))
+
     def _build_count(self, shape: _Shape) -> Statement:
-        return Statement(self._filtered(shape).with_only_columns(func.count().label("count")))
+        selective = next((name for name, _, _ in shape if self._filters[name].selective), None)
+        repeats = any(self._filters[name].repeats and count > 1 for name, count, _ in shape)
+        rows = func.count(distinct(self._id)) if repeats else func.count()
+        query = self._filtered(shape, Way(selective))
+        return Statement(query.with_only_columns(rows.label("count"), maintain_column_froms=True))
 
-    def _build(self, shape: _Shape, sort: str, *, positioned: bool, backwards: bool, leaping: bool) -> Statement:
-        column = self._sorts[sort.removeprefix("-")]
-        descending = sort.startswith("-") != backwards
-        query = self._filtered(shape)
-        if positioned:
-            here = tuple_(column, self._id)
-            there = tuple_(bindparam("key", type_=column.type), bindparam("id", type_=self._id.type))
-            query = query.where(here < there if descending else here > there)
-        if leaping:
-            query = query.offset(bindparam("offset"))
-        order = (column.desc(), self._id.desc()) if descending else (column.asc(), self._id.asc())
-        return Statement(query.order_by(*order).limit(bindparam("limit")), raw_json=True)
+    def _build(
+        self, shape: _Shape, sort: str, way: Way, *, positioned: bool, backwards: bool, leaping: bool
+    ) -> Statement:
+        key = sort.removeprefix("-")
+        order = _Order((self._sorts[key], self._id), descending=sort.startswith("-") != backwards)
+        if way.gather:
+            order = order._replace(columns=tuple(map(_without_index, order.columns)))
+        places = order.after(at_once=way.gather) if positioned else [_Place()]
+        arms = [
+            self._filtered(shape, way, key, values, tied=place.tied).where(*place.conditions)
+            for values in self._apart(shape, way)
+            for place in places
+        ]
+        if len(arms) == 1:
+            return Statement(_cut(order.applied(arms[0]), leaping=leaping), raw_json=True)
+        # An arm is a walk along an index. They meet in the asked order, and only the rows of the page are fetched.
+        keys = [
+            arm.with_only_columns(
+                *(c.label(name) for c, name in zip(order.columns, ("key", "id"), strict=True)),
+                maintain_column_froms=True,
+            )
+            for arm in arms
+        ]
+        repeats = way.lead is not None and self._filters[way.lead].repeats
+        merged: Any = union(*keys) if repeats else union_all(*keys)
+        met = order._replace(columns=tuple(merged.selected_columns))
+        page = _cut(met.applied(merged), leaping=leaping).subquery("page")
+        shown = list(self._query.selected_columns)
+        table: Any = shown[0].table
+        rows = select(*shown).join_from(page, table, table.c.id == page.c.id)
+        return Statement(order._replace(columns=tuple(page.c)).applied(rows), raw_json=True)
 
-    def _filtered(self, shape: _Shape) -> Select[Any]:
-        query = self._query
-        selective = any(self._filters[name].selective for name, _, _ in shape)
+    def _apart(self, shape: _Shape, way: Way) -> list[_Values | None]:
+        """Take the values of the leading filter apart: an index has the rows of each in order, not those of several."""
         for name, count, null in shape:
+            if name == way.lead and not way.gather and count + null > 1:
+                return [*(_Values([n]) for n in range(count)), *([_Values([], unset=True)] if null else [])]
+        return [None]
+
+    def _filtered(
+        self, shape: _Shape, way: Way, key: str = "", leading: _Values | None = None, *, tied: bool = False
+    ) -> Select[Any]:
+        """Apply the filters, each with an index only where that is the one to use.
+
+        Args:
+            shape: the filters.
+            way: names the one that leads.
+            key: what is sorted by; an index that has the rows in its order may help the leading one.
+            leading: the values of the leading filter that are meant; all of them when None.
+            tied: whether only rows with one sort key are meant.
+        """
+        query = self._query
+        wanted = {name: _Values(range(count), unset=null) for name, count, null in shape}
+        if way.lead is not None and leading is not None:
+            wanted[way.lead] = leading
+        implied = way.lead is not None and self._filters[way.lead].alone and not wanted[way.lead].unset
+        for name, values in wanted.items():
             spec = self._filters[name]
-            if selective and name == "organization_id":
-                spec = replace(spec, column=_without_index(spec.column))
-            query = query.where(_condition(spec, name, count, null=null))
+            if name == "organization_id":
+                misleads = implied
+            elif spec.sorts is None or not key:
+                misleads = False
+            elif spec.kind != "in" and tied:
+                misleads = True
+            else:
+                misleads = name != way.lead and (way.gather or values.number > 1 or key not in spec.sorts)
+            column = _without_index(spec.column) if misleads else spec.column
+            query = query.where(_condition(spec, column, name, values))
         return query
+
+
+class _Order(NamedTuple):
+    """An order by a column, and by the id where that is equal."""
+
+    columns: tuple[ColumnElement[Any], ...]
+    descending: bool
+
+    def applied(self, query: Any) -> Any:
+        return query.order_by(*(column.desc() if self.descending else column.asc() for column in self.columns))
+
+    def after(self, *, at_once: bool) -> list[_Place]:
+        """Say what follows a row: in two parts, so that an index leads to each however many rows have its key.
+
+        Args:
+            at_once: say it in one, for rows that are all read anyway.
+        """
+        (column, row_id), (key, here) = self.columns, self._here()
+        if at_once:
+            there, place = tuple_(column, row_id), tuple_(key, here)
+            return [_Place((there < place if self.descending else there > place,))]
+        if self.descending:
+            return [_Place((column == key, row_id < here), tied=True), _Place((column < key,))]
+        return [_Place((column == key, row_id > here), tied=True), _Place((column > key,))]
+
+    def _here(self) -> tuple[ColumnElement[Any], ...]:
+        return tuple(bindparam(name, type_=c.type) for name, c in zip(("key", "id"), self.columns, strict=True))
+
+
+def _cut(query: Any, *, leaping: bool) -> Any:
+    """Leave the rows of one page."""
+    query = query.limit(bindparam("limit"))
+    return query.offset(bindparam("offset")) if leaping else query
 
 
 def _is_empty(where: Mapping[str, Sequence[Any]]) -> bool:
     return any(len(values) == 0 for values in where.values())
+
+
+def _once(where: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+    """Leave each value once: each of them may be a walk of its own."""
+    return {name: values if len(values) == 1 else list(dict.fromkeys(values)) for name, values in where.items()}
 
 
 def _shape(where: Mapping[str, Sequence[Any]]) -> _Shape:
@@ -198,15 +370,17 @@ def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
-def _condition(spec: Filter, name: str, count: int, *, null: bool) -> ColumnElement[bool]:
-    values = [bindparam(f"{name}_{n}", type_=spec.column.type) for n in range(count)]
+def _condition(spec: Filter, column: ColumnElement[Any], name: str, meant: _Values) -> ColumnElement[bool]:
+    values = [bindparam(f"{name}_{place}", type_=spec.column.type) for place in meant.places]
     if spec.kind == "from":
-        return spec.column >= values[0]
+        return column >= values[0]
     if spec.kind == "before":
-        return spec.column < values[0]
+        return column < values[0]
     if spec.kind == "after":
-        return spec.column > values[0]
-    if null and not values:
-        return spec.column.is_(None)
-    among = spec.column == values[0] if count == 1 else spec.column.in_(values)
-    return or_(among, spec.column.is_(None)) if null else among
+        return column > values[0]
+    if meant.unset and not values:
+        return column.is_(None)
+    among = column == values[0] if len(values) == 1 else column.in_(values)
+    if spec.inside is not None:
+        return spec.inside.where(among).exists()
+    return or_(among, column.is_(None)) if meant.unset else among

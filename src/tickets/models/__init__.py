@@ -14,7 +14,7 @@ from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
 from tickets.models.sessions import RefreshToken, Session
 from tickets.models.teams import Team, TeamMember
-from tickets.models.tickets import Ticket
+from tickets.models.tickets import Ticket, TicketTag
 from tickets.models.users import User
 
 __all__ = [
@@ -37,5 +37,6 @@ __all__ = [
     "Team",
     "TeamMember",
     "Ticket",
+    "TicketTag",
     "User",
 ]
