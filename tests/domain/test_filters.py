@@ -1,6 +1,5 @@
 """Every list of tickets shows what its filters say, in order, whichever way the rows are found."""
 
-import itertools
 import random
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from tickets.db import Connection, Transaction
 from tickets.domain import listing, organizations, records, users
 from tickets.domain.events import SYSTEM
-from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, TICKETS, tickets, where
+from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, TAGGED_TICKETS, TICKETS, tickets
 from tickets.models import Contact, Team, Ticket
 from tickets.models.tickets import PRIORITIES, STATUSES, TYPES
 
@@ -131,10 +130,10 @@ def walk(tx: Transaction, one: listing.Listing, asked: dict[str, list[Any]], sor
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_listed_is_what_the_filters_say(connection: Connection, monkeypatch, seed, few):
     monkeypatch.setattr(listing, "FEW", few)
-    for one in (TICKETS, *(tickets(where(tag="x")),)):
+    for one in (TICKETS, TAGGED_TICKETS):
         one._probe.cache_clear()
     crowd = Crowd(connection.begin(write=True), seed)
-    for _ in range(150):
+    for _ in range(80):
         asked = crowd.ask()
         sort = crowd.dice.choice(["created_at", "-created_at", "updated_at", "-updated_at"])
         key = sort.removeprefix("-")
@@ -182,8 +181,8 @@ class TestTagsInStep:
         crowd = Crowd(connection.begin(write=True), 4)
         tx, dice = crowd.tx, crowd.dice
         assert sorted(self.spread(tx)) == sorted(self.expected(tx))
-        for number in itertools.count():
-            row = records.find(tx, Ticket, dice.choice(crowd.rows).id)
+        for number in range(200):
+            row = records.find(tx, Ticket, dice.choice(crowd.rows).id, crowd.id)
             act = number % 4
             if row is None:
                 continue
@@ -196,8 +195,6 @@ class TestTagsInStep:
             else:
                 records.remove(tx, Ticket, row)
             assert sorted(self.spread(tx)) == sorted(self.expected(tx))
-            if number > 200:
-                break
         tx._connection.execute("DELETE FROM tickets")
         assert self.spread(tx) == []
 
