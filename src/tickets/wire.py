@@ -268,6 +268,45 @@ TicketCreatorId: TypeAlias = int | None
 Tag: TypeAlias = str
 
 
+TicketExpansion: TypeAlias = Literal['contact', 'assignee', 'team', 'comments', 'history']
+
+
+class TicketContact(TypedDict):
+    id: Id
+    organization_id: NotRequired[Id]
+    email: NotRequired[Email]
+    name: Name
+    external_id: NotRequired[ExternalId | None]
+    attributes: NotRequired[Fields]
+    user_id: NotRequired[ContactUserId | None]
+    version: NotRequired[Version]
+    created_at: NotRequired[Timestamp]
+    updated_at: NotRequired[Timestamp]
+
+
+class TicketAssignee(TypedDict):
+    id: Id
+    organization_id: NotRequired[Id]
+    email: NotRequired[Email]
+    email_verified_at: NotRequired[NullableTimestamp | None]
+    name: Name
+    role: NotRequired[Role]
+    is_active: NotRequired[bool]
+    version: NotRequired[Version]
+    created_at: NotRequired[Timestamp]
+    updated_at: NotRequired[Timestamp]
+
+
+class TicketTeam(TypedDict):
+    id: Id
+    organization_id: NotRequired[Id]
+    name: Name
+    description: NotRequired[TeamDescription]
+    version: NotRequired[Version]
+    created_at: NotRequired[Timestamp]
+    updated_at: NotRequired[Timestamp]
+
+
 AssigneeFilter: TypeAlias = str
 
 
@@ -576,6 +615,11 @@ class Ticket(TypedDict):
     version: Version
     created_at: Timestamp
     updated_at: Timestamp
+    contact: NotRequired[TicketContact]
+    assignee: NotRequired[TicketAssignee | None]
+    team: NotRequired[TicketTeam | None]
+    comments: NotRequired[list[Comment]]
+    history: NotRequired[list[HistoryEntry]]
 
 
 class TicketCreate(TypedDict):

@@ -5,6 +5,7 @@ from typing import Any
 from tickets import wire
 from tickets.clock import parse_rfc3339
 from tickets.domain import access, entities, lifecycle, merging
+from tickets.domain.expansion import MOST_ALONE, beside
 from tickets.domain.history import HISTORY
 from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, tickets, where
 from tickets.http.context import current
@@ -21,6 +22,7 @@ def list_tickets(
     page: int | None = None,
     per_page: int | None = None,
     offset: int | None = None,
+    expand: list[str] | None = None,
     status: list[str] | None = None,
     priority: list[str] | None = None,
     type: list[str] | None = None,  # noqa: A002 - the contract's name
@@ -57,25 +59,24 @@ def list_tickets(
         page=page,
         per_page=per_page,
         offset=offset,
+        beside=beside(call.caller, expand),
     )
     return found
 
 
-def list_open_tickets(**place: Any) -> wire.TicketList:
+def list_open_tickets(*, expand: list[str] | None = None, **place: Any) -> wire.TicketList:
     """List what waits for work, the oldest first."""
     call = current()
-    found: wire.TicketList = call.leap(
-        OPEN_TICKETS, show, where=where(**access.scope(call.tx, call.caller)), sort="created_at", **place
-    )
+    filters, more = where(**access.scope(call.tx, call.caller)), beside(call.caller, expand)
+    found: wire.TicketList = call.leap(OPEN_TICKETS, show, where=filters, sort="created_at", beside=more, **place)
     return found
 
 
-def list_closed_tickets(**place: Any) -> wire.TicketList:
+def list_closed_tickets(*, expand: list[str] | None = None, **place: Any) -> wire.TicketList:
     """List what is done with, the latest first."""
     call = current()
-    found: wire.TicketList = call.leap(
-        CLOSED_TICKETS, show, where=where(**access.scope(call.tx, call.caller)), sort="-closed_at", **place
-    )
+    filters, more = where(**access.scope(call.tx, call.caller)), beside(call.caller, expand)
+    found: wire.TicketList = call.leap(CLOSED_TICKETS, show, where=filters, sort="-closed_at", beside=more, **place)
     return found
 
 
@@ -85,10 +86,15 @@ def create_ticket(*, body: wire.TicketCreate) -> wire.Ticket:
     return show(lifecycle.create(call.tx, call.caller, body))
 
 
-def get_ticket(*, ticket_id: int) -> wire.Ticket:
+def get_ticket(*, ticket_id: int, expand: list[str] | None = None) -> wire.Ticket:
     """Show a ticket."""
     call = current()
-    return show(access.ticket(call.tx, call.caller, ticket_id))
+    more = beside(call.caller, expand)
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    shown = show(ticket)
+    if more is not None:
+        more.put(call.tx, [ticket], [shown], most=MOST_ALONE)
+    return shown
 
 
 def replace_ticket(*, ticket_id: int, body: wire.TicketReplace) -> wire.Ticket:
