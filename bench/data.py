@@ -65,6 +65,7 @@ def environment(file: Path) -> dict[str, str]:
         "TICKETS_VAR_DIR": str(file.parent),
         "TICKETS_DATABASE_URL": f"sqlite:///{file}",
         "TICKETS_LOG_LEVEL": "warning",
+        "TICKETS_SECRET_KEY": "a benchmark's cursors are good for each of its servers",
     }
 
 

@@ -52,6 +52,18 @@ def upgrade() -> None:
     for name, what in TRIGGERS.items():
         op.execute(f"CREATE TRIGGER {name} {what}")
 
+    for order, other in (("created_at", "updated_at"), ("updated_at", "created_at")):
+        name = f"ix_tickets_organization_id_{order}"
+        op.drop_index(name, "tickets")
+        op.create_index(name, "tickets", ["organization_id", order, "id", other])
+    # With what it is about as a column, which the planner prefers to all others then.
+    op.drop_index("ix_tickets_open", "tickets")
+    op.create_index(
+        "ix_tickets_open",
+        "tickets",
+        ["organization_id", "resolved_at", "created_at", "id"],
+        sqlite_where=sa.text("resolved_at IS NULL"),
+    )
     op.drop_index("ix_tickets_organization_id_assignee_id", "tickets")
     op.drop_index("ix_tickets_assignee_id", "tickets")
     for order, name in (("created_at", ""), ("updated_at", "_updated_at")):
@@ -91,6 +103,16 @@ def downgrade() -> None:
     op.create_index(
         "ix_tickets_organization_id_assignee_id", "tickets", ["organization_id", "assignee_id", "created_at", "id"]
     )
+    op.drop_index("ix_tickets_open", "tickets")
+    op.create_index(
+        "ix_tickets_open",
+        "tickets",
+        ["organization_id", "created_at", "id"],
+        sqlite_where=sa.text("resolved_at IS NULL"),
+    )
+    for order in ("created_at", "updated_at"):
+        op.drop_index(f"ix_tickets_organization_id_{order}", "tickets")
+        op.create_index(f"ix_tickets_organization_id_{order}", "tickets", ["organization_id", order, "id"])
     for name in TRIGGERS:
         op.execute(f"DROP TRIGGER {name}")
     op.drop_table("ticket_tags")

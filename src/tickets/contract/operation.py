@@ -127,7 +127,8 @@ class Plan:
                 return self._finish(self.handler(**arguments), scope, alone="expand" not in arguments)
 
         if not self._writes:
-            response = await self._read(caller, perform)
+            long = self.long or not _COUNTED.isdisjoint(arguments)
+            response = await self._read(caller, perform, long=long)
             return _not_modified(response, headers.get("If-None-Match"))
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
@@ -150,9 +151,9 @@ class Plan:
             )
             return self._finish(await self.handler(**arguments), scope)
 
-    async def _read(self, caller: Principal | None, work: Callable[..., Response]) -> Response:
+    async def _read(self, caller: Principal | None, work: Callable[..., Response], *, long: bool) -> Response:
         reader = self._runtime.reader
-        if self.long:
+        if long:
             found: Response = await reader.apart(lambda transaction: work(transaction, caller))
             return found
         try:
@@ -299,6 +300,8 @@ class Plan:
         return Response(self._status, headers, msgspec.json.encode(body))
 
 
+_COUNTED = frozenset({"page", "per_page", "offset"})
+"""Parameters of lists whose rows are counted and passed over then: half a million of each take a tenth of a second."""
 _PLACE = (b"cursor", b"page", b"offset")
 
 

@@ -26,7 +26,7 @@ from sqlalchemy.sql.operators import custom_op
 
 from tickets.db import Row, Statement, Transaction
 
-FEW = 4_000
+FEW = 2_000
 """Rows up to which it takes milliseconds to read all that match and to sort them."""
 
 Kind = Literal["in", "from", "before", "after"]
@@ -228,9 +228,9 @@ class Listing:
             for values in self._apart(shape, way)
             for place in places
         ]
-        if len(arms) == 1:
+        if len(arms) == 1 and not way.gather:
             return Statement(_cut(order.applied(arms[0]), leaping=leaping), raw_json=True)
-        # An arm is a walk along an index. They meet in the asked order, and only the rows of the page are fetched.
+        # Arms, each a walk along an index, meet in the asked order. Only the rows of the page are fetched as a whole.
         keys = [
             arm.with_only_columns(
                 *(c.label(name) for c, name in zip(order.columns, ("key", "id"), strict=True)),
@@ -239,8 +239,8 @@ class Listing:
             for arm in arms
         ]
         repeats = way.lead is not None and self._filters[way.lead].repeats
-        merged: Any = union(*keys) if repeats else union_all(*keys)
-        met = order._replace(columns=tuple(merged.selected_columns))
+        merged: Any = keys[0] if len(keys) == 1 else union(*keys) if repeats else union_all(*keys)
+        met = order if len(keys) == 1 else order._replace(columns=tuple(merged.selected_columns))
         page = _cut(met.applied(merged), leaping=leaping).subquery("page")
         shown = list(self._query.selected_columns)
         table: Any = shown[0].table
