@@ -36,7 +36,7 @@ from tickets.settings import shipped
 SMALL, LARGE = 10_000, 1_000_000
 ROUNDS = 5
 SAMPLES = 100
-"""Requests to a round: the percentiles are of all rounds."""
+"""Requests to a round."""
 LIST_GOAL = 20.0
 DEEP_GOAL = 1.2
 GROWTH_GOAL = 1.5
@@ -70,7 +70,7 @@ class Question:
 
 @dataclass(kw_only=True)
 class Figures:
-    """Milliseconds of the answers to a question."""
+    """Milliseconds of the answers to a question: of each round, and of those the median."""
 
     p50: float
     p99: float
@@ -181,7 +181,7 @@ def measure(chosen: argparse.Namespace) -> dict[int, dict[str, Figures]]:
     """Ask both services all questions; the rounds go over all questions, so that no moment decides about one."""
     sizes = (SMALL, LARGE)
     facts = {size: scale_data.prepare(size, chosen.console) for size in sizes}
-    found: dict[int, dict[str, list[float]]] = {size: {} for size in sizes}
+    found: dict[int, dict[str, list[list[float]]]] = {size: {} for size in sizes}
     with ExitStack() as stack:
         running = {
             size: stack.enter_context(servers.running("ours", source=scale_data.file_of(size))) for size in sizes
@@ -200,20 +200,19 @@ def measure(chosen: argparse.Namespace) -> dict[int, dict[str, Figures]]:
                         requests = _requests(question, facts[size])
                         shift = turn * chosen.samples % len(requests)
                         took = _ask(running[size].port, question, requests[shift:] + requests[:shift], chosen.samples)
-                        found[size].setdefault(question.title, []).extend(took)
+                        found[size].setdefault(question.title, []).append(took)
                     progress.advance(task)
         chosen.questions = {question.title: question for question in asked[LARGE]}
         chosen.facts = facts[LARGE]
-    return {size: {title: _figures(took) for title, took in by.items()} for size, by in found.items()}
+    return {size: {title: _figures(rounds) for title, rounds in by.items()} for size, by in found.items()}
 
 
-def _figures(took: list[float]) -> Figures:
-    ordered = sorted(took)
-    return Figures(
-        p50=round(statistics.median(ordered) * 1000, 2),
-        p99=round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1000, 2),
-        samples=len(ordered),
-    )
+def _figures(rounds: list[list[float]]) -> Figures:
+    def of(share: float) -> float:
+        each = [sorted(took)[min(len(took) - 1, int(len(took) * share))] for took in rounds]
+        return round(statistics.median(each) * 1000, 2)
+
+    return Figures(p50=of(0.5), p99=of(0.99), samples=sum(map(len, rounds)))
 
 
 def _verdicts(question: Question, small: Figures, large: Figures, all_large: dict[str, Figures]) -> list[str]:
@@ -310,7 +309,7 @@ def main() -> None:
             f"By `make bench-scale`: {LARGE:,} tickets in {scale_data.ORGANIZATIONS} organizations, of which one has "
             f"{chosen.facts.own:,} and is asked; beside {SMALL:,} tickets, spread alike, where the page in the middle "
             f"is asked for instead of page {DEEP:,}. SQLite with synchronous FULL, one process a service, one request "
-            f"at a time, {chosen.rounds} x {chosen.samples} of each, in turn. *few* are {scale_data.RARE} tickets "
+            f"at a time, {chosen.rounds} x {chosen.samples} of each, in turn; figures are medians of the rounds. *few* are {scale_data.RARE} tickets "
             f"spread over all times, *many* the value that most tickets have."
         )
         written = report.save("scale", about, grids, {"machine": on, **raw})

@@ -8,20 +8,6 @@ import sqlalchemy as sa
 from alembic import op
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-SPREAD = """
-    INSERT OR IGNORE INTO ticket_tags (ticket_id, tag, organization_id, created_at, updated_at)
-    SELECT new.id, value, new.organization_id, new.created_at, new.updated_at FROM json_each(new.tags);"""
-TRIGGERS = {
-    "ticket_tags_of_new": f"""AFTER INSERT ON tickets WHEN new.tags <> '[]' BEGIN{SPREAD}
-END""",
-    "ticket_tags_of_changed": f"""AFTER UPDATE OF tags ON tickets WHEN new.tags <> old.tags BEGIN
-    DELETE FROM ticket_tags WHERE ticket_id = new.id;{SPREAD}
-END""",
-    "ticket_tags_of_touched": """AFTER UPDATE OF updated_at ON tickets
-WHEN new.tags = old.tags AND new.tags <> '[]' AND new.updated_at <> old.updated_at BEGIN
-    UPDATE ticket_tags SET updated_at = new.updated_at WHERE ticket_id = new.id;
-END""",
-}
 
 revision = "0009"
 down_revision = "0008"
@@ -49,8 +35,6 @@ def upgrade() -> None:
     for order, name in (("created_at", ""), ("updated_at", "_updated_at")):
         columns = ["organization_id", "tag", order, "ticket_id"]
         op.create_index(f"ix_ticket_tags_organization_id_tag{name}", "ticket_tags", columns)
-    for name, what in TRIGGERS.items():
-        op.execute(f"CREATE TRIGGER {name} {what}")
 
     for order, other in (("created_at", "updated_at"), ("updated_at", "created_at")):
         name = f"ix_tickets_organization_id_{order}"
@@ -113,6 +97,4 @@ def downgrade() -> None:
     for order in ("created_at", "updated_at"):
         op.drop_index(f"ix_tickets_organization_id_{order}", "tickets")
         op.create_index(f"ix_tickets_organization_id_{order}", "tickets", ["organization_id", order, "id"])
-    for name in TRIGGERS:
-        op.execute(f"DROP TRIGGER {name}")
     op.drop_table("ticket_tags")

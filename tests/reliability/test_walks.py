@@ -89,6 +89,12 @@ def add(tenant: Tenant, times: list[int]) -> list[int]:
             driver.execute(_ADD, (tenant.id, next(_numbers), contact, '["walked"]', moment, moment)).lastrowid
             for moment in times
         ]
+        driver.execute(
+            "INSERT OR IGNORE INTO ticket_tags (ticket_id, tag, organization_id, created_at, updated_at)"
+            " SELECT tickets.id, value, organization_id, created_at, updated_at FROM tickets, json_each(tags)"
+            " WHERE organization_id = ?",
+            (tenant.id,),
+        )
     return [one for one in made if one is not None]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import DDL, JSON, ForeignKey, Index, String, Text, event, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.models.base import Base, Big, Entity, length, one_of
@@ -84,7 +84,7 @@ class Ticket(Entity, Base):
 
 
 class TicketTag(Base):
-    """A tag of a ticket once more, where indexes find it; triggers keep it in step with `Ticket.tags`.
+    """A tag of a ticket once more, where indexes find it; domain/tags.py keeps it in step with `Ticket.tags`.
 
     With the times that lists are sorted by, since an index has one order and cannot look into another table.
     """
@@ -101,24 +101,3 @@ class TicketTag(Base):
     organization_id: Mapped[int] = mapped_column(Big)
     created_at: Mapped[int] = mapped_column(Big)
     updated_at: Mapped[int] = mapped_column(Big)
-
-
-# In the database itself, so that whoever writes tickets keeps them right: requests, commands, jobs and migrations. The
-# migration that makes the table has the same text; another database needs a variant of its own.
-_SPREAD = """
-    INSERT OR IGNORE INTO ticket_tags (ticket_id, tag, organization_id, created_at, updated_at)
-    SELECT new.id, value, new.organization_id, new.created_at, new.updated_at FROM json_each(new.tags);"""
-_TAG_TRIGGERS = {
-    "ticket_tags_of_new": f"""AFTER INSERT ON tickets WHEN new.tags <> '[]' BEGIN{_SPREAD}
-END""",
-    "ticket_tags_of_changed": f"""AFTER UPDATE OF tags ON tickets WHEN new.tags <> old.tags BEGIN
-    DELETE FROM ticket_tags WHERE ticket_id = new.id;{_SPREAD}
-END""",
-    "ticket_tags_of_touched": """AFTER UPDATE OF updated_at ON tickets
-WHEN new.tags = old.tags AND new.tags <> '[]' AND new.updated_at <> old.updated_at BEGIN
-    UPDATE ticket_tags SET updated_at = new.updated_at WHERE ticket_id = new.id;
-END""",
-}
-for _name, _what in _TAG_TRIGGERS.items():
-    _made: Any = DDL(f"CREATE TRIGGER {_name} {_what}")  # type: ignore[no-untyped-call]  # SQLAlchemy types not all
-    event.listen(Base.metadata, "after_create", _made.execute_if(dialect="sqlite"))
