@@ -3,10 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 
-from tickets.domain.listing import Filter, Listing
-from tickets.models import ApiKey, AuditEntry, Comment, Contact, Event, Organization, Team, TeamMember, Ticket, User
+from tickets.domain.listing import NOW, Either, Filter, Listing
+from tickets.models import (
+    ApiKey,
+    AuditEntry,
+    Comment,
+    Contact,
+    Event,
+    Organization,
+    SlaPolicy,
+    Team,
+    TeamMember,
+    Ticket,
+    User,
+)
 
 
 def _sorts(model: Any, *more: str) -> dict[str, ColumnElement[Any]]:
@@ -57,6 +69,14 @@ TEAMS = Listing(
     select(*_team), _team.id, filters={"organization_id": Filter(_team.organization_id)}, sorts=_sorts(Team, "name")
 )
 
+_policy = SlaPolicy.__table__.c
+SLA_POLICIES = Listing(
+    select(*_policy),
+    _policy.id,
+    filters={"organization_id": Filter(_policy.organization_id)},
+    sorts={"position": _policy.position},
+)
+
 _contact = Contact.__table__.c
 CONTACTS = Listing(
     select(*_contact),
@@ -85,6 +105,11 @@ TICKETS = Listing(
         "assignee_id": Filter(_ticket.assignee_id),
         "contact_id": Filter(_ticket.contact_id, selective=True),
         "team_id": Filter(_ticket.team_id),
+        # What is known to be breached, and what fell due since the last sweep, which empties `breaches_at`.
+        "breached": Either(many=_ticket.is_breached.is_(True), few=_ticket.breaches_at < NOW),
+        "unbreached": Either(
+            many=_ticket.is_breached.is_(False) & or_(_ticket.breaches_at.is_(None), _ticket.breaches_at >= NOW)
+        ),
         **_times(_ticket),
     },
     sorts=_sorts(Ticket),

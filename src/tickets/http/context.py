@@ -54,9 +54,13 @@ class Call:
         transaction: an open one, or the reader that opens one when first needed.
         operation_id: the operation.
         if_match: the If-Match header.
+
+    Attributes:
+        is_newer_than_version: whether what is shown differs from what was shown with the same version before, so that
+            who has that version gets an answer all the same; a handler says so.
     """
 
-    __slots__ = ("_caller", "_transaction", "if_match", "operation_id", "services")
+    __slots__ = ("_caller", "_transaction", "if_match", "is_newer_than_version", "operation_id", "services")
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class Call:
         self._transaction = transaction
         self.operation_id = operation_id
         self.if_match = if_match
+        self.is_newer_than_version = False
 
     @property
     def tx(self) -> Transaction:
