@@ -17,16 +17,16 @@ branch_labels = None
 depends_on = None
 
 COLUMNS = (
-    sa.Column("sla_policy_id", BIG, nullable=True),
-    sa.Column("first_response_minutes", sa.Integer(), server_default="0", nullable=False),
-    sa.Column("resolution_minutes", sa.Integer(), server_default="0", nullable=False),
-    sa.Column("first_response_due_at", BIG, server_default="0", nullable=False),
-    sa.Column("resolution_due_at", BIG, server_default="0", nullable=False),
-    sa.Column("sla_paused_at", BIG, nullable=True),
-    sa.Column("is_breached", sa.Boolean(), server_default="0", nullable=False),
-    sa.Column("breaches_at", BIG, nullable=True),
-    sa.Column("sla_told", sa.Integer(), server_default="0", nullable=False),
-    sa.Column("sla_next_at", BIG, nullable=True),
+    ("sla_policy_id", BIG, None),
+    ("first_response_minutes", sa.Integer(), "0"),
+    ("resolution_minutes", sa.Integer(), "0"),
+    ("first_response_due_at", BIG, "0"),
+    ("resolution_due_at", BIG, "0"),
+    ("sla_paused_at", BIG, None),
+    ("is_breached", sa.Boolean(), "0"),
+    ("breaches_at", BIG, None),
+    ("sla_told", sa.Integer(), "0"),
+    ("sla_next_at", BIG, None),
 )
 
 # What is there falls under the targets that are built in. Of the clocks it is known when they began and since when they
@@ -105,8 +105,8 @@ def upgrade() -> None:
     op.create_index("uq_sla_policies_organization_id_name", "sla_policies", ["organization_id", "name"], unique=True)
     op.create_index("ix_sla_policies_organization_id_position", "sla_policies", ["organization_id", "position", "id"])
     op.add_column("events", sa.Column("target", sa.String(length=20), nullable=True))
-    for column in COLUMNS:
-        op.add_column("tickets", column.copy())
+    for name, kind, default in COLUMNS:
+        op.add_column("tickets", sa.Column(name, kind, server_default=default, nullable=default is None))
     op.execute(sa.text(FILL).bindparams(now=time.time_ns() // 1_000_000))
     for sort in ("created_at", "updated_at"):
         op.create_index(
@@ -132,7 +132,7 @@ def downgrade() -> None:
         "ix_tickets_organization_id_is_breached_created_at",
     ):
         op.drop_index(name, "tickets")
-    for column in reversed(COLUMNS):
-        op.drop_column("tickets", column.name)
+    for name, _, _ in reversed(COLUMNS):
+        op.drop_column("tickets", name)
     op.drop_column("events", "target")
     op.drop_table("sla_policies")

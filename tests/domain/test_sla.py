@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -483,7 +483,7 @@ class TestSweep:
 
     def test_an_index_has_what_is_to_be_told(self, tx: Transaction):
         sql = sweep._DUE.compiled(tx._dialect).sql
-        plan = [row[3] for row in tx._connection.execute(f"EXPLAIN QUERY PLAN {sql}", {"now": 1, "param_1": 1})]
+        plan = [row[3] for row in tx._connection.execute(f"EXPLAIN QUERY PLAN {sql}", defaultdict(int))]
         assert plan == [
             "SEARCH tickets USING INDEX ix_tickets_sla_next_at (sla_next_at<?)",
             "SEARCH organizations USING INTEGER PRIMARY KEY (rowid=?)",
