@@ -203,7 +203,7 @@ class TestEvents:
         assert entry["actor"]["type"] == "system"
 
     def test_a_change_tells_nothing_of_the_due_time_that_passed_before_it(self, traveller, tenant, admin, sweep):
-        ticket = tenant.ticket(priority="urgent")
+        ticket = tenant.ticket(priority="urgent", contact_id=tenant.contact()["id"])
         pass_minutes(traveller, 16)
         tenant.comment(ticket)
         *_, answered = walk(admin, "/events", ticket_id=ticket["id"])
@@ -240,14 +240,15 @@ def live(tenant: Tenant, admin: Client, dice: random.Random, traveller: Any, swe
     """Let tickets be raised, changed, discussed and deleted at random, while time goes by and some of it is told."""
     team = tenant.team()
     tenant.sla_policy(conditions={"team_ids": [team["id"]]})
-    tickets = [tenant.ticket(priority="urgent") for _ in range(3)]
+    customer = tenant.contact()["id"]
+    tickets = [tenant.ticket(priority="urgent", contact_id=customer) for _ in range(3)]
     for _ in range(60):
         pass_minutes(traveller, dice.choice([0, 1, 7, 20, 90]))
         ticket = dice.choice(tickets)
         path = f"/tickets/{ticket['id']}"
         act = dice.randrange(8)
         if act == 0:
-            tickets.append(tenant.ticket(priority=dice.choice(["urgent", "high"])))
+            tickets.append(tenant.ticket(priority=dice.choice(["urgent", "high"]), contact_id=customer))
         elif act == 1 and len(tickets) > 2:
             tickets.remove(ticket)
             assert admin.delete(path).status_code == 204
