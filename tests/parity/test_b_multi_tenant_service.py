@@ -6,12 +6,12 @@ import httpx
 import pytest
 
 from api.checks import NOBODY, ids, made, problem
-from factories import PASSWORD, Tenant
+from factories import PASSWORD
 from service import ThreadService
 from tickets.settings import Settings
 
 
-def test_tenants_are_isolated(tenant, other, admin):
+def test_tenants_are_isolated(other, admin):
     foreign = other.ticket()
     unknown, hidden = (admin.get(f"/tickets/{number}") for number in (NOBODY, foreign["id"]))
     problem(unknown, 404, "not_found")
@@ -106,7 +106,7 @@ def test_health_tells_that_it_is_up(anonymous, service):
 
 
 class TestWishes:
-    def test_pagination_on_every_list(self, service, anonymous, admin):
+    def test_pagination_on_every_list(self, service, anonymous):
         document = anonymous.get(f"{service.origin}/openapi.json").json()
         lists = [
             (path, get["parameters"])
