@@ -8,7 +8,7 @@ puts the due time off when the clock goes on, so that whether a target was met i
 All functions here are pure; times and lengths are in milliseconds unless a name says otherwise.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tickets import clock
@@ -71,27 +71,17 @@ class Mark(NamedTuple):
         at: when it passes, or would have.
         what: `WARNING` or `BREACHED`.
         target: `FIRST_RESPONSE` or `RESOLUTION`.
-        stopped_at: since when the clock stands still; None while it runs.
+        bit: which bit of `sla_told` says that it was told.
+        has_passed: whether the clock is beyond it.
+        is_to_come: whether it is told as soon as it has passed; nobody is warned of a clock that stands still.
     """
 
     at: int
     what: str
     target: str
-    stopped_at: int | None
-
-    @property
-    def bit(self) -> int:
-        """Which bit of `sla_told` says that it was told."""
-        return _BITS[self.what, self.target]
-
-    def has_passed(self, moment: int) -> bool:
-        """Tell whether the clock is beyond it at a moment that is not before the last change of the ticket."""
-        return self.at < (moment if self.stopped_at is None else self.stopped_at)
-
-    @property
-    def is_to_come(self) -> bool:
-        """Tell whether it passes, or has, with nothing but time going by; nobody is warned of a clock that stands."""
-        return self.stopped_at is None or (self.what == BREACHED and self.at < self.stopped_at)
+    bit: int
+    has_passed: bool
+    is_to_come: bool
 
 
 def chooses(changes: Mapping[str, Any]) -> bool:
@@ -132,7 +122,8 @@ def stored(
         resolved_at,
         paused_at,
     )
-    told = sum(mark.bit for mark in marks(level) if mark.has_passed(moment))
+    found = marks(level, moment)
+    told = _passed(found)
     return {
         "sla_policy_id": targets.policy_id,
         "first_response_minutes": level.first_response_minutes,
@@ -140,7 +131,7 @@ def stored(
         "first_response_due_at": level.first_response_due_at,
         "resolution_due_at": level.resolution_due_at,
         "sla_paused_at": paused_at,
-        **outlook(level, told),
+        **_outlook(found, told),
     }
 
 
@@ -167,8 +158,9 @@ def followed(ticket: Any, changes: Mapping[str, Any], targets: Targets | None, m
         changes.get("resolved_at", ticket.resolved_at),
         paused_at,
     )
+    found = marks(level, moment)
     # What has not passed any more can be told again when it does.
-    told = ticket.sla_told & sum(mark.bit for mark in marks(level) if mark.has_passed(moment))
+    told = ticket.sla_told & _passed(found)
     return {
         "sla_policy_id": chosen.policy_id,
         "first_response_minutes": level.first_response_minutes,
@@ -176,7 +168,7 @@ def followed(ticket: Any, changes: Mapping[str, Any], targets: Targets | None, m
         "first_response_due_at": level.first_response_due_at,
         "resolution_due_at": level.resolution_due_at,
         "sla_paused_at": paused_at,
-        **outlook(level, told),
+        **_outlook(found, told),
     }
 
 
@@ -202,40 +194,61 @@ def _put_off(ticket: Any, changes: Mapping[str, Any], moment: int) -> tuple[int,
     return response_due, resolution_due, paused_at
 
 
-def marks(level: Level) -> Iterator[Mark]:
-    """Return what can pass on the clocks of a ticket."""
+def marks(level: Level, moment: int) -> list[Mark]:
+    """Return what can pass on the clocks of a ticket.
+
+    Args:
+        level: of the ticket.
+        moment: at which to look; not before the last change of the ticket.
+    """
     answered_at = level.resolved_at if level.first_responded_at is None else level.first_responded_at
-    for target, minutes, due_at, stopped_at in (
-        (FIRST_RESPONSE, level.first_response_minutes, level.first_response_due_at, answered_at),
-        (RESOLUTION, level.resolution_minutes, level.resolution_due_at, level.sla_paused_at),
+    found = []
+    for target, minutes, due_at, stopped_at, bit in (
+        (FIRST_RESPONSE, level.first_response_minutes, level.first_response_due_at, answered_at, 1),
+        (RESOLUTION, level.resolution_minutes, level.resolution_due_at, level.sla_paused_at, 4),
     ):
-        yield Mark(due_at - minutes * _LEFT_AT_WARNING, WARNING, target, stopped_at)
-        yield Mark(due_at, BREACHED, target, stopped_at)
+        runs = stopped_at is None
+        warns_at, reading = due_at - minutes * _LEFT_AT_WARNING, moment if stopped_at is None else stopped_at
+        is_late = due_at < reading
+        found.append(Mark(warns_at, WARNING, target, bit, warns_at < reading, runs))
+        found.append(Mark(due_at, BREACHED, target, 2 * bit, is_late, runs or is_late))
+    return found
 
 
-def outlook(level: Level, told: int) -> dict[str, Any]:
+def _passed(found: list[Mark]) -> int:
+    """Return the bits of what has passed."""
+    return sum([mark.bit for mark in found if mark.has_passed])
+
+
+def _outlook(found: list[Mark], told: int) -> dict[str, Any]:
     """Return what follows from the clocks and from what was told of them.
 
     Returns:
         ``sla_told``, ``is_breached`` (as told), ``breaches_at`` (when it will be or was breached and that was not told
         yet; None while nothing leads there) and ``sla_next_at`` (when there is something to tell).
     """
-    waiting = [mark for mark in marks(level) if not told & mark.bit and mark.is_to_come]
-    is_breached = bool(told & _BREACHES)
-    breaches = [mark.at for mark in waiting if mark.what == BREACHED]
+    waiting = [mark for mark in found if mark.is_to_come and not told & mark.bit]
+    breaches_at = None
+    if not told & _BREACHES:
+        breaches_at = min([mark.at for mark in waiting if mark.what == BREACHED], default=None)
     return {
         "sla_told": told,
-        "is_breached": is_breached,
-        "breaches_at": None if is_breached else min(breaches, default=None),
-        "sla_next_at": min((mark.at for mark in waiting), default=None),
+        "is_breached": told & _BREACHES != 0,
+        "breaches_at": breaches_at,
+        "sla_next_at": min([mark.at for mark in waiting], default=None),
     }
 
 
 def untold(ticket: Any, moment: int) -> list[Mark]:
     """Return what has passed and was not told yet, in the order in which it did."""
     return sorted(
-        mark for mark in marks(ticket) if not ticket.sla_told & mark.bit and mark.is_to_come and mark.at < moment
+        mark for mark in marks(ticket, moment) if mark.has_passed and mark.is_to_come and not ticket.sla_told & mark.bit
     )
+
+
+def next_at(ticket: Any, told: int, moment: int) -> int | None:
+    """Return when there is something to tell of a ticket, once so much was told."""
+    return min([mark.at for mark in marks(ticket, moment) if mark.is_to_come and not told & mark.bit], default=None)
 
 
 def is_breached(ticket: Any, moment: int) -> bool:

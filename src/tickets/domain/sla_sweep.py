@@ -48,7 +48,7 @@ def _tell(tx: Transaction, ticket: Row, moment: int) -> None:
             ticket = breached
         else:
             events.told(tx, Ticket, ticket, verb=mark.what, target=mark.target)
-    _note(tx, ticket, told, sla.outlook(ticket, told)["sla_next_at"])
+    _note(tx, ticket, told, sla.next_at(ticket, told, moment))
 
 
 def _note(tx: Transaction, ticket: Row, told: int, next_at: int | None) -> None:

@@ -8,6 +8,7 @@ from tickets.shapes import moment
 
 def ticket(row: Row) -> wire.Ticket:
     """Show a ticket as it is now: a due time can pass at any moment."""
+    resolved_at = moment(row.resolved_at)
     return {
         "id": row.id,
         "organization_id": row.organization_id,
@@ -32,11 +33,11 @@ def ticket(row: Row) -> wire.Ticket:
             "first_response_due_at": rfc3339(row.first_response_due_at),
             "resolution_minutes": row.resolution_minutes,
             "resolution_due_at": rfc3339(row.resolution_due_at),
-            "paused_at": moment(row.sla_paused_at),
+            "paused_at": resolved_at if row.sla_paused_at == row.resolved_at else moment(row.sla_paused_at),
         },
         "version": row.version,
         "first_responded_at": moment(row.first_responded_at),
-        "resolved_at": moment(row.resolved_at),
+        "resolved_at": resolved_at,
         "closed_at": moment(row.closed_at),
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
@@ -45,4 +46,6 @@ def ticket(row: Row) -> wire.Ticket:
 
 def told_ticket(row: Row) -> wire.Ticket:
     """Show a ticket as the event log tells of it: a due time that passes is a change only when the log tells of it."""
-    return {**ticket(row), "is_breached": row.is_breached}
+    shown = ticket(row)
+    shown["is_breached"] = row.is_breached
+    return shown
