@@ -108,10 +108,16 @@ def upgrade() -> None:
     for name, kind, default in COLUMNS:
         op.add_column("tickets", sa.Column(name, kind, server_default=default, nullable=default is None))
     op.execute(sa.text(FILL).bindparams(now=time.time_ns() // 1_000_000))
-    for sort in ("created_at", "updated_at"):
-        op.create_index(
-            f"ix_tickets_organization_id_is_breached_{sort}", "tickets", ["organization_id", "is_breached", sort, "id"]
-        )
+    op.create_index(
+        "ix_tickets_organization_id_is_breached_created_at",
+        "tickets",
+        ["organization_id", "is_breached", "created_at", "id", "breaches_at"],
+    )
+    op.create_index(
+        "ix_tickets_organization_id_is_breached_updated_at",
+        "tickets",
+        ["organization_id", "is_breached", "updated_at", "id"],
+    )
     op.create_index(
         "ix_tickets_breaches_at",
         "tickets",

@@ -7,7 +7,7 @@ from tickets.db import Row, Statement, Transaction
 from tickets.domain import events, records, sla
 from tickets.models import Organization, Ticket
 
-AT_ONCE = 100
+AT_ONCE = 50
 """Tickets a transaction: requests that write go between two of them."""
 
 _ticket = Ticket.__table__.c

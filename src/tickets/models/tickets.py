@@ -34,11 +34,15 @@ class Ticket(Entity, Base):
         # What waits for work, and what is done with.
         Index("ix_tickets_open", "organization_id", "created_at", "id", sqlite_where=text("resolved_at IS NULL")),
         Index("ix_tickets_closed", "organization_id", "closed_at", "id", sqlite_where=text("closed_at IS NOT NULL")),
-        # What is known to be breached, and what is not; what fell due since the last sweep; what the next one tells.
-        *(
-            Index(f"ix_tickets_organization_id_is_breached_{sort}", "organization_id", "is_breached", sort, "id")
-            for sort in ("created_at", "updated_at")
+        # What is known to be breached, and what is not: with `breaches_at`, so that these are counted in the index alone.
+        Index(
+            "ix_tickets_organization_id_is_breached_created_at",
+            *("organization_id", "is_breached", "created_at", "id", "breaches_at"),
         ),
+        Index(
+            "ix_tickets_organization_id_is_breached_updated_at", "organization_id", "is_breached", "updated_at", "id"
+        ),
+        # What fell due since the last sweep, and what the next one tells.
         Index("ix_tickets_breaches_at", "organization_id", "breaches_at", sqlite_where=text("breaches_at IS NOT NULL")),
         Index("ix_tickets_sla_next_at", "sla_next_at", sqlite_where=text("sla_next_at IS NOT NULL")),
         # A contact or team implies the organization; these also serve what goes with a deleted one.
