@@ -344,6 +344,25 @@ class TicketReplace(TypedDict):
     version: NotRequired[Version]
 
 
+class TicketBulkDelete(TypedDict):
+    op: Literal['delete']
+    id: Id
+    version: Version
+
+
+class TicketBulkPatch(TypedDict):
+    subject: NotRequired[TicketSubject]
+    description: NotRequired[TicketDescription]
+    status: NotRequired[TicketStatus]
+    priority: NotRequired[TicketPriority]
+    type: NotRequired[TicketType]
+    contact_id: NotRequired[Id]
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+
+
 CommentVisibility: TypeAlias = Literal['public', 'internal']
 
 
@@ -625,6 +644,13 @@ class Me(TypedDict):
     scopes: Scopes
 
 
+class TicketBulkUpdate(TypedDict):
+    op: Literal['update']
+    id: Id
+    version: Version
+    patch: TicketBulkPatch
+
+
 class Readiness(TypedDict):
     status: Literal['ready']
     checks: ReadinessChecks
@@ -645,3 +671,22 @@ class OrganizationList(TypedDict):
     data: list[Organization]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
+
+
+TicketBulkOperation: TypeAlias = TicketBulkUpdate | TicketBulkDelete
+
+
+class TicketBulkResult(TypedDict):
+    id: Id
+    status: int
+    ticket: NotRequired[Ticket]
+    problem: NotRequired[Problem]
+
+
+class TicketBulkResults(TypedDict):
+    results: list[TicketBulkResult]
+
+
+class TicketBulk(TypedDict):
+    operations: list[TicketBulkOperation]
+    atomic: NotRequired[bool]

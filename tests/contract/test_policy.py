@@ -86,6 +86,7 @@ class Operation:
             "type": "task",
             "contact_id": NOBODY,
             "into": NOBODY,
+            "operations": [{"op": "update", "id": NOBODY, "version": 1, "patch": {"priority": "low"}}],
         }
         required = self.schema.get("required") or [next(name for name in self.schema["properties"] if name in known)]
         made: dict[str, Any] = {name: known[name] for name in required}
