@@ -113,6 +113,8 @@ TICKET = (
     *("first_responded_at", "resolved_at", "closed_at", "created_at", "updated_at", "version"),
 )
 """What stands where in a ticket that is told: a tuple is stored, and handed to another process, in half the time."""
+TALLIED = itemgetter(*(TICKET.index(name) for name in ("status", "priority", "created_by_id")))
+"""Takes what is tallied out of a ticket that is told."""
 
 COMMENT = (
     *("organization_id", "author_type", "user_id", "contact_id", "body", "visibility"),

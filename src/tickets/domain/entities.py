@@ -1,4 +1,4 @@
-"""Entities are stored, changed and removed here, together with the event that tells of it."""
+"""Entities are stored, changed and removed here, together with the event that tells of it, and the tallies."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, or_, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import events, records
+from tickets.domain import events, records, tallies
 from tickets.domain.events import Actor
 from tickets.errors import InUse
-from tickets.models import Base
+from tickets.models import Base, Ticket
 
 AT_ONCE = 500
 """Most rows that are held at a time."""
@@ -23,6 +23,8 @@ Model = type[Base]
 def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
     """Store a new entity, with a value for every column but id, times and version."""
     row = records.add(tx, model, **values)
+    if model is Ticket:
+        tallies.follow(tx, None, row)
     events.created(tx, by, model, row)
     return row
 
@@ -45,6 +47,8 @@ def change(
     """
     changed = records.change(tx, model, entity, changes)
     if changed is not entity:
+        if model is Ticket:
+            tallies.follow(tx, entity, changed)
         events.updated(tx, by, model, entity, changed, verb=verb)
     return changed
 
@@ -62,6 +66,8 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
         while rows := tx.all(named.find, gone=entity.id):
             for row in rows:
                 change(tx, by, named.model, row, {c: None for c in named.columns if getattr(row, c) == entity.id})
+    if model is Ticket:
+        tallies.follow(tx, entity, None)
     events.deleted(tx, by, model, entity)
     records.remove(tx, model, entity)
 

@@ -13,6 +13,7 @@ from tickets.models.one_time_secrets import OneTimeSecret
 from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
 from tickets.models.sessions import RefreshToken, Session
+from tickets.models.tallies import CreatorTally, TicketTally
 from tickets.models.teams import Team, TeamMember
 from tickets.models.tickets import Ticket
 from tickets.models.users import User
@@ -24,6 +25,7 @@ __all__ = [
     "Comment",
     "Contact",
     "Counter",
+    "CreatorTally",
     "Event",
     "IdempotencyRecord",
     "Job",
@@ -37,5 +39,6 @@ __all__ = [
     "Team",
     "TeamMember",
     "Ticket",
+    "TicketTally",
     "User",
 ]

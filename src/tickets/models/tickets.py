@@ -34,6 +34,14 @@ class Ticket(Entity, Base):
         # What waits for work, and what is done with.
         Index("ix_tickets_open", "organization_id", "created_at", "id", sqlite_where=text("resolved_at IS NULL")),
         Index("ix_tickets_closed", "organization_id", "closed_at", "id", sqlite_where=text("closed_at IS NOT NULL")),
+        # How long resolution took, without a look at the ticket.
+        Index(
+            "ix_tickets_resolved",
+            "organization_id",
+            "resolved_at",
+            "created_at",
+            sqlite_where=text("resolved_at IS NOT NULL"),
+        ),
         # A contact or team implies the organization; these also serve what goes with a deleted one.
         Index("ix_tickets_contact_id", "contact_id", "created_at", "id"),
         Index("ix_tickets_team_id", "team_id", "created_at", "id", sqlite_where=text("team_id IS NOT NULL")),
