@@ -405,7 +405,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write', 'events:read', 'audit:read']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write', 'events:read', 'stats:read', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -463,6 +463,37 @@ class ApiKeyCreate(TypedDict):
 
 class ApiKeyRotation(TypedDict):
     overlap_seconds: NotRequired[int]
+
+
+Count: TypeAlias = int
+
+
+class ByStatus(TypedDict):
+    open: Count
+    in_progress: Count
+    pending: Count
+    resolved: Count
+    closed: Count
+
+
+class ByPriority(TypedDict):
+    low: Count
+    medium: Count
+    high: Count
+    urgent: Count
+
+
+class TopUser(TypedDict):
+    id: Id
+    name: Name
+    email: Email
+    tickets_count: Count
+
+
+Median: TypeAlias = float | None
+
+
+P90: TypeAlias = float | None
 
 
 AuditMethod: TypeAlias = str
@@ -651,6 +682,27 @@ class TicketBulkUpdate(TypedDict):
     patch: TicketBulkPatch
 
 
+class Stats(TypedDict):
+    total_tickets: int
+    total_unprocessed_tickets: int
+    top_user: TopUser | None
+    most_recent_processed_at: str | None
+    by_status: ByStatus
+    by_priority: ByPriority
+
+
+class FirstResponseTime(TypedDict):
+    count: Count
+    median: Median | None
+    p90: P90 | None
+
+
+class ResolutionTime(TypedDict):
+    count: Count
+    median: Median | None
+    p90: P90 | None
+
+
 class Readiness(TypedDict):
     status: Literal['ready']
     checks: ReadinessChecks
@@ -687,6 +739,34 @@ class TicketBulkResults(TypedDict):
     results: list[TicketBulkResult]
 
 
+TicketStatsEntry = TypedDict(
+    'TicketStatsEntry',
+    {
+        'from': Timestamp,
+        'to': Timestamp,
+        'group': str,
+        'created': int,
+        'resolved': int,
+        'closed': int,
+        'first_response_seconds': FirstResponseTime,
+        'resolution_seconds': ResolutionTime,
+    },
+)
+
+
 class TicketBulk(TypedDict):
     operations: list[TicketBulkOperation]
     atomic: NotRequired[bool]
+
+
+TicketStats = TypedDict(
+    'TicketStats',
+    {
+        'from': Timestamp,
+        'to': Timestamp,
+        'interval': Literal['hour', 'day', 'week', 'month'],
+        'timezone': Timezone,
+        'group_by': Literal['none', 'status', 'priority', 'type', 'team', 'assignee'],
+        'data': list[TicketStatsEntry],
+    },
+)

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tickets.models.base import Base, Big, Entity, length, one_of
 
 STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
+WAITING = ("open", "in_progress", "pending")
+"""What waits for work: no time of resolution is set."""
 PRIORITIES = ("low", "medium", "high", "urgent")
 TYPES = ("question", "incident", "problem", "task")
 SOURCES = ("api", "import", "simulation")
