@@ -28,6 +28,7 @@ OF_ALL = {
     "AUDIT_LOG_OF_ALL": ("audit_log", {"created_from", "created_to"}),
 }
 SORTING = "USE TEMP B-TREE FOR ORDER BY"
+BY_TOTAL = "SEARCH creator_tallies USING COVERING INDEX ix_creator_tallies_organization_id_total"
 
 
 class Question(NamedTuple):
@@ -223,10 +224,9 @@ def test_a_range_of_time_is_looked_up_in_the_order_it_is_of(explain, listing, co
         (
             stats._TOP,
             [
-                "SEARCH creator_tallies USING COVERING INDEX ix_creator_tallies_organization_id_total"
-                " (organization_id=? AND total=?)",
+                f"{BY_TOTAL} (organization_id=? AND total=?)",
                 "SCALAR SUBQUERY 1",
-                "SEARCH creator_tallies USING COVERING INDEX ix_creator_tallies_organization_id_total (organization_id=?)",
+                f"{BY_TOTAL} (organization_id=?)",
                 "SEARCH users USING INTEGER PRIMARY KEY (rowid=?)",
             ],
         ),

@@ -143,5 +143,6 @@ def _shown(call: Call, outcome: bulk.Outcome) -> wire.TicketBulkResult:
     if outcome.ticket is not None:
         result["ticket"] = show(outcome.ticket)
     if outcome.problem is not None:
-        result["problem"] = call.describe(outcome.problem)
+        problem: Any = call.describe(outcome.problem)
+        result["problem"] = problem
     return result

@@ -159,6 +159,15 @@ def contacts(seed: int, count: int) -> list[Person]:
     return made
 
 
+def request(draw: Random) -> dict[str, Any]:
+    """Make up what somebody asks for, as POST /tickets takes it."""
+    which = draw.randrange(len(_CASES))
+    end, more, kind, tag, _ = _CASES[which]
+    subject = f"{draw.choice(_THINGS)} {draw.choice(_PLACES)} {end}"
+    priority = draw.choice(_URGENCY[which])
+    return {"subject": subject, "description": f"{subject}. {more}", "type": kind, "priority": priority, "tags": [tag]}
+
+
 class Story:
     """Makes up the tickets of one organization, one after another as time goes by.
 

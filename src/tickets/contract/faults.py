@@ -57,7 +57,7 @@ def _faults_of_kind(error: jsonschema_rs.ValidationError, schema: Any, where: st
     kind: Any = error.kind
 
     def is_of_choice(fault: Any) -> bool:
-        return fault.instance_path == place or (fault.kind.name == "required" and fault.kind.property == name)
+        return bool(fault.instance_path == place or (fault.kind.name == "required" and fault.kind.property == name))
 
     meant = next((errors for errors in kind.context if not any(map(is_of_choice, errors))), None)
     if meant is None:

@@ -81,7 +81,7 @@ def summary(tx: Transaction, organization_id: int) -> Summary:
 class Spread(NamedTuple):
     """How long something took: how often it happened, and two percentiles by the nearest rank, in milliseconds."""
 
-    count: int = 0
+    times: int = 0
     median: int | None = None
     p90: int | None = None
 

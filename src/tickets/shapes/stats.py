@@ -40,7 +40,7 @@ def entry(entry: Any) -> wire.TicketStatsEntry:
 
 def _seconds(spread: Any) -> Any:
     return {
-        "count": spread.count,
+        "count": spread.times,
         "median": None if spread.median is None else spread.median / SECOND,
         "p90": None if spread.p90 is None else spread.p90 / SECOND,
     }
