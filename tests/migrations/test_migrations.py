@@ -380,5 +380,5 @@ class TestServe:
         running = ProcessService(tmp_path)
         told = time.monotonic()
         assert running.stop() == 0
-        assert time.monotonic() - told < 5
+        assert time.monotonic() - told < 15
         assert running.log.read_text() == ""
