@@ -326,7 +326,7 @@ def world(tx: Transaction, hands: Hands) -> World:
     return World(tx, hands)
 
 
-which = st.integers(0, 2)
+which = st.integers(0, 3)
 minutes = st.tuples(st.integers(1, 6), st.integers(1, 12))
 policy = st.tuples(
     st.just("policy"),
@@ -356,7 +356,7 @@ def perform(world: World, action: str, *arguments: Any) -> None:
     if action in ("wait", "sweep", "policy", "forget"):
         getattr(world, action)(*arguments)
     elif action == "raise":
-        if len(world.watched) < 3:
+        if len(world.watched) < 4:
             world.raise_ticket(priority=arguments[0], type=arguments[1])
     else:
         number, value = arguments
@@ -387,7 +387,8 @@ def test_a_random_history_is_as_one_who_counts_the_seconds_says(connection: Conn
             patch.setattr(clock, "now", hands.now)
             world = World(tx, hands)
             perform(world, *first)
-            world.raise_ticket(priority="urgent")
+            for _ in range(2):
+                world.raise_ticket(priority="urgent")
             for action in steps:
                 perform(world, *action)
                 world.check(sort)
@@ -418,6 +419,8 @@ class TestDueTimes:
         expected = {waiting, answered} if late else set()
         assert set(world.found("created_at", breached=True)) == expected
         assert set(world.found("created_at", unbreached=True)) == {waiting, answered} - expected
+        hands.moment += clock.HOUR
+        assert show(world.row(answered))["is_breached"] is (late == 1)
 
     def test_another_priority_counts_from_the_creation_and_takes_a_breach_back(self, world):
         ticket = world.raise_ticket(priority="urgent")
@@ -444,6 +447,17 @@ class TestDueTimes:
         assert not show(world.row(ticket))["is_breached"]
         world.wait(1)
         assert show(world.row(ticket))["is_breached"]
+
+    def test_who_is_answered_after_the_resolution_has_not_waited_in_between(self, world):
+        ticket = world.raise_ticket(priority="urgent")
+        world.wait(10 * 60)
+        world.change(ticket, status="resolved")
+        world.wait(60 * 60)
+        world.say(ticket, "agent")
+        row = world.row(ticket)
+        assert row.first_response_due_at == row.first_responded_at + 5 * clock.MINUTE
+        world.check("created_at")
+        assert not show(row)["is_breached"]
 
     def test_a_deleted_team_chooses_the_policy_anew(self, world):
         world.policy(1, [], 0, [(1, 2)] * 4)

@@ -36,7 +36,7 @@ class Ticket(Entity, Base):
         # What waits for work, and what is done with.
         Index("ix_tickets_open", "organization_id", "created_at", "id", sqlite_where=text("resolved_at IS NULL")),
         Index("ix_tickets_closed", "organization_id", "closed_at", "id", sqlite_where=text("closed_at IS NOT NULL")),
-        # What is known to be breached, and what is not; with `breaches_at` they are counted in the index alone.
+        # What is known to be breached, and what is not; with `breaches_at`, an index alone is enough to count these.
         Index(
             "ix_tickets_organization_id_is_breached_created_at",
             *("organization_id", "is_breached", "created_at", "id", "breaches_at"),
