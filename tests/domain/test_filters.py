@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tickets import clock
 from tickets.db import Connection, Transaction
 from tickets.domain import entities, listing, organizations, records, tags, users
 from tickets.domain.events import SYSTEM
@@ -14,6 +15,7 @@ from tickets.models.tickets import PRIORITIES, STATUSES, TYPES
 
 COUNT = 120
 TAGS = ("printer", "vip", "7", "Vip", "naïve")
+PAST, FUTURE = 1_000, 10**15
 TIMES = (100, 200, 200, 300)  # few, so that many tickets share one
 
 
@@ -60,10 +62,17 @@ class Crowd:
             resolved_at=created if status in {"resolved", "closed"} else None,
             closed_at=dice.choice(TIMES) if status == "closed" else None,
         )
-        changes = {"created_at": created, "updated_at": created + dice.choice(TIMES)}
+        breached = dice.random() < 0.3
+        changes = {
+            "is_breached": breached,
+            "breaches_at": None if breached else dice.choice([None, PAST, FUTURE]),
+            "created_at": created,
+            "updated_at": created + dice.choice(TIMES),
+        }
         connection = self.tx._connection
         connection.execute(
-            "UPDATE tickets SET created_at = :created_at, updated_at = :updated_at WHERE id = :id",
+            "UPDATE tickets SET created_at = :created_at, updated_at = :updated_at, is_breached = :is_breached,"
+            " breaches_at = :breaches_at WHERE id = :id",
             {**changes, "id": made.id},
         )
         connection.execute(
@@ -87,10 +96,16 @@ class Crowd:
             "created_from": TIMES,
             "created_to": TIMES,
             "updated_since": [200, 300, 400, 500, 700],
+            "breached": [True],
+            "unbreached": [True],
         }
         asked: dict[str, list[Any]] = {"organization_id": [self.id]}
         for name in dice.sample(list(values), dice.randrange(5)):
-            several = 1 if name.startswith(("created", "updated", "own")) else dice.choice((1, 1, 2, 3))
+            several = (
+                1
+                if name.startswith(("created", "updated", "own")) or name.endswith("breached")
+                else dice.choice((1, 1, 2, 3))
+            )
             asked[name] = dice.choices(values[name], k=several)
         return asked
 
@@ -104,6 +119,9 @@ def matches(row: Any, asked: dict[str, list[Any]]) -> bool:
             fits = row.created_at < values[0]
         elif name == "updated_since":
             fits = row.updated_at >= values[0]
+        elif name in {"breached", "unbreached"}:
+            late = row.is_breached or (row.breaches_at is not None and row.breaches_at < clock.now())
+            fits = late == (name == "breached")
         elif name == "tag":
             fits = bool(set(values) & set(row.tags))
         else:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tickets.db import Connection, Database, Statement
-from tickets.domain import expansion, history, listings
+from tickets.domain import expansion, history, listings, stats
 from tickets.domain.listing import Listing, Way
 
 ALL = {name: listing for name, listing in vars(listings).items() if isinstance(listing, Listing)}
@@ -29,6 +29,7 @@ OF_ALL = {
     "ORGANIZATIONS": ("organizations", {"slug"}),
     "AUDIT_LOG_OF_ALL": ("audit_log", {"created_from", "created_to"}),
 }
+BY_TOTAL = "SEARCH creator_tallies USING COVERING INDEX ix_creator_tallies_organization_id_total"
 # The rows of one page, which walks along indexes found, once they are fetched.
 PAGE = "SCAN page"
 # The ids that were asked for, which come as a JSON array.
@@ -84,19 +85,20 @@ def _questions() -> Iterator[Question]:
 QUESTIONS = sorted(_questions(), key=str)
 
 
-def may_sort(question: Question, way: Way) -> str:
-    """Say why rows are read and then sorted: where few match, that beats walking all rows in the asked order."""
-    if way.gather and len(ALL[question.name].ways(question.shape, question.sort)) > 1:
-        return "they were counted, and are few"
-    if question.name == "API_KEYS":
-        return "the keys of a user are few; they are indexed in the order of creation"
-    if question.name == "TEAM_MEMBERS":
-        return "the members of a team are few, and what they are sorted by is in another table"
-    if way == Way("own_contact_id", gather=True) and question.name == "COMMENTS_TO_CONTACT":
-        return "the tickets of a contact are few, and what is sorted is in another table"
-    if way == Way("own_contact_id", gather=True) and question.sort == "closed_at":
-        return "the tickets of a contact are few; they are indexed in the orders of creation and change"
-    return ""
+def may_sort(question: Question, way: Way) -> bool:
+    """Tell whether rows are read and then sorted: where few match, that beats walking all rows in the asked order."""
+    counted = way.gather and len(ALL[question.name].ways(question.shape, question.sort)) > 1
+    few = {
+        # The keys of a user, by when they were changed; the members of a team, whose order is in another table.
+        "API_KEYS": way.gather,
+        "TEAM_MEMBERS": True,
+        # The tickets of a contact, by when they were closed; what was said on them, whose order is in another table.
+        "CLOSED_TICKETS": way == Way("own_contact_id", gather=True),
+        "COMMENTS_TO_CONTACT": way == Way("own_contact_id", gather=True),
+        # What fell due since the last sweep, merged with the rest, which comes in order.
+        "TICKETS": "breached" in question.filters,
+    }
+    return counted or few.get(question.name, False)
 
 
 class Explain:
@@ -159,7 +161,7 @@ def test_no_table_is_read_as_a_whole_and_rows_come_in_order(explain, question):
                 table = OF_ALL[question.name][0]
                 assert plan == [f"SCAN {table} USING INDEX ix_{table}_{question.sort}"]
                 continue
-            check(plan, may_sort=bool(may_sort(question, way)))
+            check(plan, may_sort=may_sort(question, way))
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=str)
@@ -202,6 +204,7 @@ def test_what_is_read_beside_the_lists_is_looked_up_by_an_index(explain, name):
         ("TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("OPEN_TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("TICKETS", "team_id", "ix_tickets_team_id"),
+        ("TICKETS", "unbreached", "ix_tickets_organization_id_is_breached_created_at"),
         ("TAGGED_TICKETS", "tag", "ix_ticket_tags_organization_id_tag"),
         ("COMMENTS", "ticket_id", "ix_comments_ticket_id_created_at"),
         ("COMMENTS_TO_CONTACT", "ticket_id", "ix_comments_ticket_id_created_at"),
@@ -231,6 +234,37 @@ def test_what_waits_and_what_is_closed_has_an_index_of_its_own(explain, name, so
         assert {step.split(" INDEX ")[1].split()[0] for step in plan if " INDEX " in step} == {index}, plan
 
 
+@pytest.mark.parametrize("sort", ["created_at", "updated_at"])
+def test_what_is_breached_comes_in_order_but_for_what_was_not_told_yet(explain, sort):
+    shape = tuple((name, 1, False) for name in ("organization_id", "breached"))
+    for positioned in (False, True):
+        plan = explain.page(Question("TICKETS", shape, sort), positioned=positioned)
+        page = plan[: plan.index(PAGE)]
+        *many, few = [step for step in page if step.startswith("SEARCH")]
+        index = f" ix_tickets_organization_id_is_breached_{sort} (organization_id=? AND is_breached=?"
+        assert all(index in step for step in many)
+        assert few.endswith(" ix_tickets_breaches_at (organization_id=? AND breaches_at<?)")
+        assert [step for step in page if "TEMP B-TREE" in step] == ["USE TEMP B-TREE FOR ORDER BY"]
+
+
+@pytest.mark.parametrize("sort", ["created_at", "updated_at"])
+def test_what_is_not_breached_comes_in_order(explain, sort):
+    shape = tuple((name, 1, False) for name in ("organization_id", "unbreached"))
+    for positioned in (False, True):
+        plan = explain.page(Question("TICKETS", shape, sort), positioned=positioned)
+        check(plan)
+        index = f" ix_tickets_organization_id_is_breached_{sort} (organization_id=? AND is_breached=?"
+        assert any(index in step for step in plan)
+
+
+@pytest.mark.parametrize("other", ["status", "priority", "type", "assignee_id", "team_id", "contact_id"])
+def test_beside_another_filter_what_was_not_told_yet_is_looked_up_as_without_it(explain, other):
+    shape = tuple((name, 1, False) for name in ("organization_id", other, "breached"))
+    for positioned in (False, True):
+        plan = explain.page(Question("TICKETS", shape, "created_at"), positioned=positioned)
+        assert any(step.endswith(" ix_tickets_breaches_at (organization_id=? AND breaches_at<?)") for step in plan)
+
+
 def test_the_queue_of_one_status_and_priority_has_an_index_of_its_own(explain):
     shape = tuple((name, 1, False) for name in ("organization_id", "status", "priority"))
     for positioned in (False, True):
@@ -247,10 +281,12 @@ def test_the_filters_without_an_index_of_their_own_are_known():
     # The audit log is written with each request and read now and then: each index would cost every request.
     for name in ("user_id", "api_key_id", "method", "operation", "status", "ip"):
         without |= {("AUDIT_LOG", name), ("AUDIT_LOG_OF_ALL", name)}
+    # Two indexes; a test of its own above.
+    without |= {("TICKETS", "breached")}
     # Of the tickets of a contact, or with a tag, they take some away.
     without |= {("TICKETS", "tag")}
     without |= {("TAGGED_TICKETS", name) for name in ("contact_id", "assignee_id", "team_id")}
-    without |= {("TAGGED_TICKETS", name) for name in ("status", "priority", "type")}
+    without |= {("TAGGED_TICKETS", name) for name in ("status", "priority", "type", "breached", "unbreached")}
     lists_with_times = ("TICKETS", "TAGGED_TICKETS", "COMMENTS", "COMMENTS_TO_CONTACT")
     ranges = {(name, each) for name in lists_with_times for each in RANGES}
     # Events are numbered in the order of time: a walk from either end meets the first that fits.
@@ -279,3 +315,62 @@ def test_a_range_of_time_is_looked_up_in_the_order_it_is_of(explain, listing, co
     shape = tuple((each, 1, False) for each in dict.fromkeys(("organization_id", column, name)))
     [step] = explain.page(Question(listing, shape, sort))
     assert f"ix_{listing.lower()}_{column}_{sort} ({column}=? AND {sort}" in step
+
+
+@pytest.mark.parametrize(
+    ("statement", "plan"),
+    [
+        (stats._TALLIES, ["SEARCH ticket_tallies USING PRIMARY KEY (organization_id=?)"]),
+        (
+            stats._TOP,
+            [
+                f"{BY_TOTAL} (organization_id=? AND total=?)",
+                "SCALAR SUBQUERY 1",
+                f"{BY_TOTAL} (organization_id=?)",
+                "SEARCH users USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
+        (
+            stats._LAST_CLOSED,
+            ["SEARCH tickets USING COVERING INDEX ix_tickets_closed (organization_id=? AND closed_at>?)"],
+        ),
+    ],
+    ids=["tallies", "top user", "last closed"],
+)
+def test_the_state_of_all_tickets_is_a_few_look_ups(explain, statement, plan):
+    assert explain(statement) == plan
+
+
+@pytest.mark.parametrize("group_by", ["none", *stats._GROUPS])
+@pytest.mark.parametrize(
+    ("statement", "index", "column"),
+    [
+        (stats._created, "ix_tickets_organization_id_created_at", "created_at"),
+        (stats._resolved, "ix_tickets_resolved", "resolved_at"),
+        (stats._closed, "ix_tickets_closed", "closed_at"),
+    ],
+)
+def test_what_happened_in_a_bucket_is_looked_up_by_when(explain, statement, index, column, group_by):
+    first, *more = explain(statement(group_by))
+    covering = "COVERING " if group_by == "none" and column != "created_at" else ""
+    looked_up = f"(organization_id=? AND {column}>? AND {column}<?)"
+    assert first == f"SEARCH tickets USING {covering}INDEX {index} {looked_up}"
+    assert more == ([] if group_by == "none" else ["USE TEMP B-TREE FOR GROUP BY"])
+
+
+@pytest.mark.parametrize(
+    ("name", "filters"),
+    [
+        ("TICKETS", ()),
+        ("TICKETS", (("status", 2, False),)),
+        ("TICKETS", (("priority", 1, False),)),
+        ("TICKETS", (("status", 1, False), ("priority", 3, False))),
+        ("OPEN_TICKETS", ()),
+        ("CLOSED_TICKETS", ()),
+    ],
+)
+def test_how_many_tickets_there_are_is_looked_up_where_it_is_known(explain, name, filters):
+    [step] = explain(ALL[name]._count((("organization_id", 1, False), *filters)))
+    assert step.startswith("SEARCH ticket_tallies USING PRIMARY KEY (organization_id=?")
+    of_a_contact = explain(ALL[name]._count((("organization_id", 1, False), ("own_contact_id", 1, False))))
+    assert "tickets USING INDEX ix_tickets_contact_id" in of_a_contact[0]

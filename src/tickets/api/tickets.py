@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from tickets import wire
+from tickets import clock, wire
 from tickets.clock import parse_rfc3339
-from tickets.domain import access, entities, lifecycle, merging
+from tickets.domain import access, bulk, entities, lifecycle, merging
 from tickets.domain.expansion import MOST_ALONE, beside
 from tickets.domain.history import HISTORY
 from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, tickets, where
-from tickets.http.context import current
+from tickets.http.context import Call, current
 from tickets.models import Ticket
 from tickets.shapes.events import history_entry as show_entry
 from tickets.shapes.tickets import ticket as show
@@ -30,6 +30,7 @@ def list_tickets(
     contact_id: list[int] | None = None,
     team_id: list[int] | None = None,
     tag: list[str] | None = None,
+    is_breached: bool | None = None,
     created_from: str | None = None,
     created_to: str | None = None,
     updated_since: str | None = None,
@@ -45,6 +46,8 @@ def list_tickets(
         contact_id=contact_id,
         team_id=team_id,
         tag=tag,
+        breached=is_breached or None,
+        unbreached=is_breached is False or None,
         created_from=None if created_from is None else parse_rfc3339(created_from),
         created_to=None if created_to is None else parse_rfc3339(created_to),
         updated_since=None if updated_since is None else parse_rfc3339(updated_since),
@@ -91,6 +94,8 @@ def get_ticket(*, ticket_id: int, expand: list[str] | None = None) -> wire.Ticke
     call = current()
     more = beside(call.caller, expand)
     ticket = access.ticket(call.tx, call.caller, ticket_id)
+    # A due time that passed is shown at once, and only later told in an event with a new version.
+    call.is_newer_than_version = ticket.breaches_at is not None and ticket.breaches_at < clock.now()
     shown = show(ticket)
     if more is not None:
         more.put(call.tx, [ticket], [shown], most=MOST_ALONE)
@@ -120,6 +125,13 @@ def delete_ticket(*, ticket_id: int) -> None:
     entities.remove(call.tx, call.caller.actor, Ticket, ticket)
 
 
+def update_tickets_in_bulk(*, body: wire.TicketBulk) -> wire.TicketBulkResults:
+    """Change or delete many tickets."""
+    call = current()
+    outcomes = bulk.run(call.tx, call.caller, body["operations"], atomic=body.get("atomic", False))
+    return {"results": [_shown(call, outcome) for outcome in outcomes]}
+
+
 def merge_ticket(*, ticket_id: int, body: wire.TicketMerge) -> wire.Ticket:
     """Merge a ticket into another."""
     call = current()
@@ -137,3 +149,13 @@ def list_ticket_history(*, ticket_id: int, sort: str, limit: int, cursor: str | 
         HISTORY, show_entry, where=where(ticket_id=ticket.id), sort=sort, limit=limit, cursor=cursor
     )
     return page
+
+
+def _shown(call: Call, outcome: bulk.Outcome) -> wire.TicketBulkResult:
+    result: wire.TicketBulkResult = {"id": outcome.id, "status": outcome.status}
+    if outcome.ticket is not None:
+        result["ticket"] = show(outcome.ticket)
+    if outcome.problem is not None:
+        problem: Any = call.describe(outcome.problem)
+        result["problem"] = problem
+    return result

@@ -4,12 +4,13 @@ Which index serves a page depends on what is asked. The planner has no statistic
 here (decisions/0015).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     UnaryExpression,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.operators import custom_op
 
+from tickets import clock
 from tickets.db import Row, Statement, Transaction
 
 FEW = 2_000
@@ -55,6 +57,43 @@ class Filter:
     alone: bool = False
     repeats: bool = False
     inside: Select[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Either:
+    """A filter that takes no value: rows fit one of two conditions, and none fits both. Either may speak of `NOW`.
+
+    No index could have the rows of both in order, so each is a query of its own, and they are merged.
+
+    Attributes:
+        column: what the index of the first begins with, after the organization.
+        many: makes the first condition, of that column.
+        sorts: in whose order an index has what fits it.
+        few: so little fits the second that it is read by an index of its own, whatever else is asked, and sorted.
+    """
+
+    column: ColumnElement[Any]
+    many: Callable[[ColumnElement[Any]], ColumnElement[bool]]
+    sorts: tuple[str, ...]
+    few: ColumnElement[bool] | None = None
+    selective = alone = repeats = False
+    kind = "in"
+
+
+NOW = bindparam("now", type_=BigInteger())
+"""The moment of the request."""
+
+
+class Tally(NamedTuple):
+    """Where the number of rows is known, as long as nothing but some of the filters applies.
+
+    Attributes:
+        query: selects it as `count`.
+        filters: by name, on columns of the query.
+    """
+
+    query: Select[Any]
+    filters: Mapping[str, Filter]
 
 
 class Way(NamedTuple):
@@ -117,6 +156,7 @@ class Listing:
         id_column: the unique column that settles equal sort keys.
         filters: by name; of two that could lead, the first does.
         sorts: by name, without the sign.
+        tally: knows how many rows there are; without it they are counted.
     """
 
     def __init__(
@@ -124,13 +164,15 @@ class Listing:
         query: Select[Any],
         id_column: ColumnElement[int],
         *,
-        filters: Mapping[str, Filter],
+        filters: Mapping[str, Filter | Either],
         sorts: Mapping[str, ColumnElement[Any]],
+        tally: Tally | None = None,
     ) -> None:
         self._query = query
         self._id = id_column
         self._filters = filters
         self._sorts = sorts
+        self._tally = tally
         self._statement = lru_cache(maxsize=256)(self._build)
         self._count = lru_cache(maxsize=64)(self._build_count)
         self._probe = lru_cache(maxsize=64)(self._build_probe)
@@ -158,7 +200,7 @@ class Listing:
         if _is_empty(where):
             return Slice([], None, None)
         where = _once(where)
-        shape, values, key = _shape(where), _values(where), sort.removeprefix("-")
+        shape, values, key = _shape(where), {"now": clock.now(), **_values(where)}, sort.removeprefix("-")
         *gatherings, way = self.ways(shape, key)
         for gathering in gatherings:
             if tx.one(self._probe(shape, gathering), **values).count <= FEW:
@@ -181,7 +223,7 @@ class Listing:
         if _is_empty(where):
             return 0
         where = _once(where)
-        found: int = tx.one(self._count(_shape(where)), **_values(where)).count
+        found: int = tx.one(self._count(_shape(where)), now=clock.now(), **_values(where)).count
         return found
 
     def ways(self, shape: _Shape, key: str) -> list[Way]:
@@ -209,10 +251,20 @@ class Listing:
         return Statement(select(func.count().label("count")).select_from(few))
 
     def _build_count(self, shape: _Shape) -> Statement:
+        tally = self._tally
+        if tally is not None and all(name in tally.filters for name, _, _ in shape):
+            query = tally.query
+            for name, count, null in shape:
+                spec = tally.filters[name]
+                query = query.where(_condition(spec, spec.column, name, _Values(range(count), unset=null)))
+            return Statement(query)
         selective = next((name for name, _, _ in shape if self._filters[name].selective), None)
+        query, *rest = [self._filtered(shape, Way(selective)), *self._few(shape)]
+        if rest:
+            found = union_all(*(one.with_only_columns(self._id) for one in (query, *rest))).subquery()
+            return Statement(select(func.count().label("count")).select_from(found))
         repeats = any(self._filters[name].repeats and count > 1 for name, count, _ in shape)
         rows = func.count(distinct(self._id)) if repeats else func.count()
-        query = self._filtered(shape, Way(selective))
         return Statement(query.with_only_columns(rows.label("count"), maintain_column_froms=True))
 
     def _build(
@@ -220,32 +272,42 @@ class Listing:
     ) -> Statement:
         key = sort.removeprefix("-")
         order = _Order((self._sorts[key], self._id), descending=sort.startswith("-") != backwards)
-        if way.gather:
-            order = order._replace(columns=tuple(map(_without_index, order.columns)))
-        places = order.after(at_once=way.gather) if positioned else [_Place()]
+        aside = order._replace(columns=tuple(map(_without_index, order.columns)))
         arms = [
-            self._filtered(shape, way, key, values, tied=place.tied).where(*place.conditions)
+            (mine, self._filtered(shape, way, key, values, tied=place.tied).where(*place.conditions))
+            for mine in (aside if way.gather else order,)
             for values in self._apart(shape, way)
-            for place in places
+            for place in (mine.after(at_once=way.gather) if positioned else [_Place()])
         ]
+        after = aside.after(at_once=True)[0].conditions if positioned else ()
+        arms += [(aside, few.where(*after)) for few in self._few(shape)]
         if len(arms) == 1 and not way.gather:
-            return Statement(_cut(order.applied(arms[0]), leaping=leaping), raw_json=True)
+            return Statement(_cut(order.applied(arms[0][1]), leaping=leaping), raw_json=True)
         # Arms, each a walk along an index, meet in the asked order. Only the rows of the page are fetched as a whole.
         keys = [
             arm.with_only_columns(
-                *(c.label(name) for c, name in zip(order.columns, ("key", "id"), strict=True)),
+                *(c.label(name) for c, name in zip(mine.columns, ("key", "id"), strict=True)),
                 maintain_column_froms=True,
             )
-            for arm in arms
+            for mine, arm in arms
         ]
         repeats = way.lead is not None and self._filters[way.lead].repeats
         merged: Any = keys[0] if len(keys) == 1 else union(*keys) if repeats else union_all(*keys)
-        met = order if len(keys) == 1 else order._replace(columns=tuple(merged.selected_columns))
+        met = arms[0][0] if len(keys) == 1 else order._replace(columns=tuple(merged.selected_columns))
         page = _cut(met.applied(merged), leaping=leaping).subquery("page")
         shown = list(self._query.selected_columns)
         table: Any = shown[0].table
         rows = select(*shown).join_from(page, table, table.c.id == page.c.id)
         return Statement(order._replace(columns=tuple(page.c)).applied(rows), raw_json=True)
+
+    def _few(self, shape: _Shape) -> list[Select[Any]]:
+        """Make the query for the few rows that fit the second condition of a filter, if it has one."""
+        found = []
+        for _, spec in ((name, self._filters[name]) for name, _, _ in shape):
+            if isinstance(spec, Either) and spec.few is not None:
+                rest = tuple(each for each in shape if self._filters[each[0]] is not spec)
+                found.append(self._filtered(rest, Way(gather=True), "few").where(spec.few))
+        return found
 
     def _apart(self, shape: _Shape, way: Way) -> list[_Values | None]:
         """Take the values of the leading filter apart: an index has the rows of each in order, not those of several."""
@@ -282,6 +344,9 @@ class Listing:
             else:
                 misleads = name != way.lead and (way.gather or values.number > 1 or key not in spec.sorts)
             column = _without_index(spec.column) if misleads else spec.column
+            if isinstance(spec, Either):
+                query = query.where(spec.many(column))
+                continue
             query = query.where(_condition(spec, column, name, values))
         return query
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, or_, select
 
-from tickets.domain.listing import Filter, Listing
+from tickets.domain.listing import NOW, Either, Filter, Listing, Tally
 from tickets.models import (
     ApiKey,
     AuditEntry,
@@ -14,12 +14,15 @@ from tickets.models import (
     Contact,
     Event,
     Organization,
+    SlaPolicy,
     Team,
     TeamMember,
     Ticket,
     TicketTag,
+    TicketTally,
     User,
 )
+from tickets.models.tickets import WAITING
 
 _CREATED = ("created_at",)
 _BOTH = ("created_at", "updated_at")
@@ -75,6 +78,14 @@ TEAMS = Listing(
     select(*_team), _team.id, filters={"organization_id": Filter(_team.organization_id)}, sorts=_sorts(Team, "name")
 )
 
+_policy = SlaPolicy.__table__.c
+SLA_POLICIES = Listing(
+    select(*_policy),
+    _policy.id,
+    filters={"organization_id": Filter(_policy.organization_id)},
+    sorts={"position": _policy.position},
+)
+
 _contact = Contact.__table__.c
 CONTACTS = Listing(
     select(*_contact),
@@ -102,16 +113,31 @@ _more_ticket_filters = {
     "priority": Filter(_ticket.priority, sorts=_CREATED),
     "type": Filter(_ticket.type, sorts=_CREATED),
 }
+# What is known to be breached, and what fell due since the last sweep, which empties `breaches_at`.
+_fell_due = _ticket.breaches_at < NOW
+
+
+def _unbreached(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return column.is_(False) & or_(_ticket.breaches_at.is_(None), _ticket.breaches_at >= NOW)
+
+
+_tally = TicketTally.__table__.c
+_tallied = select(func.coalesce(func.sum(_tally.total), 0).label("count"))
+_tally_filters = {"organization_id": Filter(_tally.organization_id)}
+_kinds = {"status": Filter(_tally.status), "priority": Filter(_tally.priority)}
 TICKETS = Listing(
     select(*_ticket),
     _ticket.id,
     filters={
         **_ticket_filters,
         **_more_ticket_filters,
+        "breached": Either(_ticket.is_breached, lambda column: column.is_(True), _BOTH, few=_fell_due),
+        "unbreached": Either(_ticket.is_breached, _unbreached, _BOTH),
         **_times(_ticket),
         "tag": Filter(_tag.tag, inside=select(_tag.ticket_id).where(_tag.ticket_id == _ticket.id).correlate(Ticket)),
     },
     sorts=_sorts(Ticket),
+    tally=Tally(_tallied, _tally_filters | _kinds),
 )
 # Tags have a table of their own, with the times of their tickets, in whose order its indexes keep them.
 TAGGED_TICKETS = Listing(
@@ -121,6 +147,8 @@ TAGGED_TICKETS = Listing(
         "organization_id": Filter(_tag.organization_id),
         "tag": Filter(_tag.tag, sorts=_BOTH, selective=True, repeats=True),
         **{name: replace(spec, sorts=(), selective=False) for name, spec in _more_ticket_filters.items()},
+        "breached": Either(_ticket.is_breached, lambda column: or_(column.is_(True), _fell_due), ()),
+        "unbreached": Either(_ticket.is_breached, _unbreached, ()),
         **_times(_tag),
     },
     sorts=_sorts(TicketTag),
@@ -131,12 +159,14 @@ OPEN_TICKETS = Listing(
     _ticket.id,
     filters=_ticket_filters,
     sorts={"created_at": _ticket.created_at},
+    tally=Tally(_tallied.where(or_(*(_tally.status == status for status in WAITING))), _tally_filters),
 )
 CLOSED_TICKETS = Listing(
     select(*_ticket).where(_ticket.closed_at.is_not(None)),
     _ticket.id,
     filters=_ticket_filters,
     sorts={"closed_at": _ticket.closed_at},
+    tally=Tally(_tallied.where(_tally.status == "closed"), _tally_filters),
 )
 
 
