@@ -203,6 +203,14 @@ class TestGetTicketStats:
         assert len(answer["data"]) == 31
         assert sum(entry["created"] for entry in answer["data"]) == 1
 
+    @pytest.mark.parametrize(
+        ("interval", "days", "buckets"), [("hour", 1, 25), ("day", 30, 31), ("week", 182, 27), ("month", 365, 13)]
+    )
+    def test_how_far_back_depends_on_the_interval(self, admin: Client, interval: str, days: int, buckets: int):
+        answer = admin.get("/stats/tickets", params={"interval": interval, "to": _time(10)}).json()
+        assert (answer["from"], answer["to"]) == (_time(10 - days * 24 * 60), _time(10))
+        assert len(answer["data"]) == buckets
+
     @pytest.mark.parametrize("group_by", ["status", "priority", "type", "team", "assignee"])
     def test_groups_are_told_apart(self, tenant: Tenant, admin: Client, group_by: str):
         team, me = tenant.team()["id"], tenant.users["admin"].id
@@ -233,6 +241,7 @@ class TestGetTicketStats:
             ({"from": _time(5), "to": _time(5)}, "/from"),
             ({"from": _time(5), "to": _time(0)}, "/from"),
             ({"from": "2999-01-01T00:00:00Z"}, "/from"),
+            ({"to": "0001-01-01T00:00:00Z"}, "/from"),
             ({"from": _time(0), "to": _time(401 * 60), "interval": "hour"}, "/interval"),
             ({"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z", "interval": "month"}, "/interval"),
             ({"from": "yesterday"}, "/from"),
@@ -251,6 +260,7 @@ class TestGetTicketStats:
         [("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"), ("9999-12-30T00:00:00Z", "9999-12-31T23:59:59.999Z")],
     )
     def test_the_ends_of_the_calendar_are_no_fault(self, admin: Client, start: str, end: str):
+        assert admin.get("/stats/tickets", params={"to": "0001-01-01T00:00:00.001Z"}).status_code == 200
         for zone in ("Pacific/Kiritimati", "America/Los_Angeles"):
             assert admin.patch("/organization", json={"settings": {"timezone": zone}}).status_code == 200
             for interval in ("hour", "day", "week", "month"):
