@@ -201,6 +201,27 @@ class TeamUpdate(TypedDict):
     version: NotRequired[Version]
 
 
+SlaPosition: TypeAlias = int
+
+
+SlaTeamIds: TypeAlias = list[Id]
+
+
+SlaMinutes: TypeAlias = int
+
+
+class SlaTarget(TypedDict):
+    first_response_minutes: SlaMinutes
+    resolution_minutes: SlaMinutes
+
+
+class SlaTargets(TypedDict):
+    urgent: SlaTarget
+    high: SlaTarget
+    medium: SlaTarget
+    low: SlaTarget
+
+
 ExternalId: TypeAlias = str | None
 
 
@@ -271,6 +292,15 @@ Tag: TypeAlias = str
 Tags: TypeAlias = list[Tag]
 
 
+class Sla(TypedDict):
+    policy_id: int | None
+    first_response_minutes: SlaMinutes
+    first_response_due_at: Timestamp
+    resolution_minutes: SlaMinutes
+    resolution_due_at: Timestamp
+    paused_at: NullableTimestamp | None
+
+
 AssigneeFilter: TypeAlias = str
 
 
@@ -291,6 +321,8 @@ class Ticket(TypedDict):
     tags: Tags
     custom_fields: Fields
     merged_into_id: int | None
+    is_breached: bool
+    sla: Sla
     first_responded_at: NullableTimestamp | None
     resolved_at: NullableTimestamp | None
     closed_at: NullableTimestamp | None
@@ -405,7 +437,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write', 'events:read', 'stats:read', 'audit:read']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'events:read', 'stats:read', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -598,13 +630,16 @@ Since: TypeAlias = int
 EventEntity: TypeAlias = Literal['ticket', 'comment', 'contact', 'user', 'team']
 
 
-EventType: TypeAlias = Literal['ticket.created', 'ticket.updated', 'ticket.deleted', 'ticket.merged', 'comment.created', 'comment.updated', 'comment.deleted', 'contact.created', 'contact.updated', 'contact.deleted', 'user.created', 'user.updated', 'user.deleted', 'team.created', 'team.updated', 'team.deleted']
+EventType: TypeAlias = Literal['ticket.created', 'ticket.updated', 'ticket.deleted', 'ticket.merged', 'ticket.sla_warning', 'ticket.sla_breached', 'comment.created', 'comment.updated', 'comment.deleted', 'contact.created', 'contact.updated', 'contact.deleted', 'user.created', 'user.updated', 'user.deleted', 'team.created', 'team.updated', 'team.deleted']
 
 
 class Actor(TypedDict):
     type: Literal['user', 'system']
     id: int | None
     name: str
+
+
+SlaTargetName: TypeAlias = Literal['first_response', 'resolution']
 
 
 class Change(TypedDict):
@@ -621,6 +656,7 @@ class Event(TypedDict):
     changes: NotRequired[dict[str, Change]]
     status_changed: NotRequired[bool]
     previous_status: NotRequired[TicketStatus]
+    target: NotRequired[SlaTargetName]
 
 
 class EventList(TypedDict):
@@ -675,6 +711,46 @@ class Me(TypedDict):
     scopes: Scopes
 
 
+SlaTypes: TypeAlias = list[TicketType]
+
+
+class SlaConditions(TypedDict):
+    types: SlaTypes
+    team_ids: SlaTeamIds
+
+
+class SlaConditionsInput(TypedDict):
+    types: NotRequired[SlaTypes]
+    team_ids: NotRequired[SlaTeamIds]
+
+
+class SlaPolicy(TypedDict):
+    id: Id
+    organization_id: Id
+    name: Name
+    position: SlaPosition
+    conditions: SlaConditions
+    targets: SlaTargets
+    version: Version
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class SlaPolicyCreate(TypedDict):
+    name: Name
+    position: NotRequired[SlaPosition]
+    conditions: NotRequired[SlaConditionsInput]
+    targets: SlaTargets
+
+
+class SlaPolicyUpdate(TypedDict):
+    name: NotRequired[Name]
+    position: NotRequired[SlaPosition]
+    conditions: NotRequired[SlaConditionsInput]
+    targets: NotRequired[SlaTargets]
+    version: NotRequired[Version]
+
+
 class TicketBulkUpdate(TypedDict):
     op: Literal['update']
     id: Id
@@ -721,6 +797,12 @@ class Problem(TypedDict):
 
 class OrganizationList(TypedDict):
     data: list[Organization]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+class SlaPolicyList(TypedDict):
+    data: list[SlaPolicy]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
 

@@ -72,12 +72,14 @@ QUESTIONS = sorted(_questions(), key=str)
 def may_sort(question: Question) -> str:
     """Say why rows are read and then sorted: where few match, that beats walking all rows in the asked order."""
     several = {name for name, (count, _) in question.filters.items() if count > 1}
-    if question.name == "TEAM_MEMBERS":
-        return "the members of a team are few, and what they are sorted by is in another table"
-    if question.name == "COMMENTS_TO_CONTACT" and "ticket_id" not in question.filters:
-        return "the tickets of a contact are few, and what is sorted is in another table"
+    if question.name == "TEAM_MEMBERS" or (
+        question.name == "COMMENTS_TO_CONTACT" and "ticket_id" not in question.filters
+    ):
+        return "the members of a team and the tickets of a contact are few, and what is sorted is in another table"
     if several & {"contact_id", "own_contact_id", "ticket_id"}:
         return "the rows of a few contacts or tickets are few, and come from several places of the index"
+    if "breached" in question.filters:
+        return "what fell due since the last sweep is little, and merged with the rest, which comes in order"
     if question.filters.keys() & {"contact_id", "own_contact_id"} and question.sort in ("updated_at", "closed_at"):
         return "the tickets of a contact are few; they are indexed in the order of creation"
     other_order = {"created_from": "updated_at", "created_to": "updated_at", "updated_since": "created_at"}
@@ -144,6 +146,7 @@ def test_no_table_is_read_as_a_whole_and_rows_come_in_order(explain, question, p
         ("TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("OPEN_TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("TICKETS", "team_id", "ix_tickets_team_id"),
+        ("TICKETS", "unbreached", "ix_tickets_organization_id_is_breached_created_at"),
         ("COMMENTS", "ticket_id", "ix_comments_ticket_id_created_at"),
         ("COMMENTS_TO_CONTACT", "ticket_id", "ix_comments_ticket_id_created_at"),
         ("API_KEYS", "user_id", "ix_api_keys_user_id"),
@@ -172,6 +175,32 @@ def test_what_waits_and_what_is_closed_has_an_index_of_its_own(explain, name, so
         assert [index in step for step in plan] == [True], plan
 
 
+@pytest.mark.parametrize("sort", ["created_at", "updated_at"])
+def test_what_is_breached_comes_in_order_but_for_what_was_not_told_yet(explain, sort):
+    shape = tuple((name, 1, False) for name in ("organization_id", "breached"))
+    for positioned in (False, True):
+        merged, left, many, right, few, *sorting = explain(Question("TICKETS", shape, sort), positioned=positioned)
+        assert (merged, left, right, sorting) == ("MERGE (UNION ALL)", "LEFT", "RIGHT", [SORTING])
+        assert f" ix_tickets_organization_id_is_breached_{sort} (organization_id=? AND is_breached=?" in many
+        assert few.endswith(" ix_tickets_breaches_at (organization_id=? AND breaches_at<?)")
+
+
+@pytest.mark.parametrize("sort", ["created_at", "updated_at"])
+def test_what_is_not_breached_comes_in_order(explain, sort):
+    shape = tuple((name, 1, False) for name in ("organization_id", "unbreached"))
+    for positioned in (False, True):
+        [step] = explain(Question("TICKETS", shape, sort), positioned=positioned)
+        assert f" ix_tickets_organization_id_is_breached_{sort} (organization_id=? AND is_breached=?" in step
+
+
+@pytest.mark.parametrize("other", ["status", "priority", "type", "assignee_id", "team_id", "contact_id"])
+def test_beside_another_filter_what_was_not_told_yet_is_looked_up_as_without_it(explain, other):
+    shape = tuple((name, 1, False) for name in ("organization_id", other, "breached"))
+    for positioned in (False, True):
+        plan = explain(Question("TICKETS", shape, "created_at"), positioned=positioned)
+        assert any(step.endswith(" ix_tickets_breaches_at (organization_id=? AND breaches_at<?)") for step in plan)
+
+
 def test_the_queue_of_one_status_and_priority_has_an_index_of_its_own(explain):
     shape = tuple((name, 1, False) for name in ("organization_id", "status", "priority"))
     for positioned in (False, True):
@@ -185,6 +214,8 @@ def test_the_filters_without_an_index_of_their_own_are_known():
     without = {("USERS", "is_active"), ("COMMENTS", "visibility"), ("COMMENTS_TO_CONTACT", "visibility")}
     # A contact's tickets are few; they are indexed in the order of creation, and read and sorted for any other.
     without |= {("CLOSED_TICKETS", "own_contact_id")}
+    # Two indexes; a test of its own above.
+    without |= {("TICKETS", "breached")}
     # The audit log is written with each request and read now and then: each index would cost every request.
     for name in ("user_id", "api_key_id", "method", "operation", "status", "ip"):
         without |= {("AUDIT_LOG", name), ("AUDIT_LOG_OF_ALL", name)}

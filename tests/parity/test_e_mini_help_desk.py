@@ -43,6 +43,13 @@ class TestLists:
         asked = {"status": "open", "priority": "urgent", "assigned_to": agent}
         assert ids(admin.get("/tickets", params=asked)) == [wanted]
 
+    def test_the_breach_flag_with_policies_behind_it(self, tenant, admin):
+        policy = tenant.sla_policy(conditions={"types": ["incident"]})
+        ticket = tenant.ticket(type="incident")
+        assert (ticket["is_breached"], ticket["sla"]["policy_id"]) == (False, policy["id"])
+        assert ids(admin.get("/tickets", params={"is_breached": False})) == [ticket["id"]]
+        assert ids(admin.get("/tickets", params={"is_breached": True})) == []
+
     def test_limit_and_offset(self, tenant, admin):
         made_ids = [tenant.ticket()["id"] for _ in range(5)]
         page = admin.get("/tickets", params={"sort": "created_at", "limit": 2, "offset": 2}).json()

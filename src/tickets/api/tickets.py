@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tickets import wire
+from tickets import clock, wire
 from tickets.clock import parse_rfc3339
 from tickets.domain import access, bulk, entities, lifecycle, merging
 from tickets.domain.history import HISTORY
@@ -27,6 +27,7 @@ def list_tickets(
     assigned_to: list[str] | None = None,
     contact_id: list[int] | None = None,
     team_id: list[int] | None = None,
+    is_breached: bool | None = None,
     created_from: str | None = None,
     created_to: str | None = None,
     updated_since: str | None = None,
@@ -41,6 +42,8 @@ def list_tickets(
         assignee_id=access.assignees(call.caller, assigned_to),
         contact_id=contact_id,
         team_id=team_id,
+        breached=is_breached or None,
+        unbreached=is_breached is False or None,
         created_from=None if created_from is None else parse_rfc3339(created_from),
         created_to=None if created_to is None else parse_rfc3339(created_to),
         updated_since=None if updated_since is None else parse_rfc3339(updated_since),
@@ -86,7 +89,10 @@ def create_ticket(*, body: wire.TicketCreate) -> wire.Ticket:
 def get_ticket(*, ticket_id: int) -> wire.Ticket:
     """Show a ticket."""
     call = current()
-    return show(access.ticket(call.tx, call.caller, ticket_id))
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    # A due time that passed is shown at once, and only later told in an event with a new version.
+    call.is_newer_than_version = ticket.breaches_at is not None and ticket.breaches_at < clock.now()
+    return show(ticket)
 
 
 def replace_ticket(*, ticket_id: int, body: wire.TicketReplace) -> wire.Ticket:

@@ -124,11 +124,12 @@ class Plan:
             call = Call(runtime.services, acting, transaction, exchange, self.operation_id, headers.get("If-Match"))
             with runtime.flask_app.app_context():
                 flask.g.call = call
-                return self._finish(self.handler(**arguments), scope)
+                response = self._finish(self.handler(**arguments), scope)
+            known = None if call.is_newer_than_version else headers.get("If-None-Match")
+            return _not_modified(response, known)
 
         if not self._writes:
-            response = await self._read(caller, perform)
-            return _not_modified(response, headers.get("If-None-Match"))
+            return await self._read(caller, perform)
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
             return await self._write(scope, caller, perform, exchange)

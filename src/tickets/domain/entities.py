@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, or_, select
 
+from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import events, records, tallies
+from tickets.domain import events, records, sla, sla_policies, tallies
 from tickets.domain.events import Actor
 from tickets.errors import InUse
 from tickets.models import Base, Ticket
@@ -22,7 +23,11 @@ Model = type[Base]
 
 def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
     """Store a new entity, with a value for every column but id, times and version."""
-    row = records.add(tx, model, **values)
+    moment = clock.now()
+    if model is Ticket:
+        targets = sla_policies.chosen(sla_policies.of(tx, values["organization_id"]), values)
+        values |= sla.started(targets, moment)
+    row = records.add(tx, model, moment=moment, **values)
     if model is Ticket:
         tallies.follow(tx, None, row)
     events.created(tx, by, model, row)
@@ -45,6 +50,8 @@ def change(
     Raises:
         VersionConflict: somebody else changed the entity since it was read.
     """
+    if model is Ticket:
+        changes = {**changes, **_service_level(tx, entity, changes)}
     changed = records.change(tx, model, entity, changes)
     if changed is not entity:
         if model is Ticket:
@@ -70,6 +77,15 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
         tallies.follow(tx, entity, None)
     events.deleted(tx, by, model, entity)
     records.remove(tx, model, entity)
+
+
+def _service_level(tx: Transaction, ticket: Row, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what changes of the service level with a ticket, whoever changes it and by whichever way."""
+    different = {name: value for name, value in changes.items() if records.differs(getattr(ticket, name), value)}
+    targets = None
+    if sla.chooses(different):
+        targets = sla_policies.chosen(sla_policies.of(tx, ticket.organization_id), {**ticket._asdict(), **different})
+    return sla.followed(ticket, different, targets, max(clock.now(), ticket.updated_at))
 
 
 class _Namer(NamedTuple):

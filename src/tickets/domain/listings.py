@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
-from tickets.domain.listing import Filter, Listing, Tally
+from tickets.domain.listing import NOW, Either, Filter, Listing, Tally
 from tickets.models import (
     ApiKey,
     AuditEntry,
@@ -13,6 +13,7 @@ from tickets.models import (
     Contact,
     Event,
     Organization,
+    SlaPolicy,
     Team,
     TeamMember,
     Ticket,
@@ -70,6 +71,14 @@ TEAMS = Listing(
     select(*_team), _team.id, filters={"organization_id": Filter(_team.organization_id)}, sorts=_sorts(Team, "name")
 )
 
+_policy = SlaPolicy.__table__.c
+SLA_POLICIES = Listing(
+    select(*_policy),
+    _policy.id,
+    filters={"organization_id": Filter(_policy.organization_id)},
+    sorts={"position": _policy.position},
+)
+
 _contact = Contact.__table__.c
 CONTACTS = Listing(
     select(*_contact),
@@ -102,6 +111,11 @@ TICKETS = Listing(
         "assignee_id": Filter(_ticket.assignee_id),
         "contact_id": Filter(_ticket.contact_id, selective=True),
         "team_id": Filter(_ticket.team_id),
+        # What is known to be breached, and what fell due since the last sweep, which empties `breaches_at`.
+        "breached": Either(many=_ticket.is_breached.is_(True), few=_ticket.breaches_at < NOW),
+        "unbreached": Either(
+            many=_ticket.is_breached.is_(False) & or_(_ticket.breaches_at.is_(None), _ticket.breaches_at >= NOW)
+        ),
         **_times(_ticket),
     },
     sorts=_sorts(Ticket),

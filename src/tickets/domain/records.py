@@ -62,9 +62,16 @@ def expect(record: Row, version: int) -> None:
         raise VersionConflict(detail, errors=[InputError("/version", detail)])
 
 
-def add(tx: Transaction, model: Model, **values: Any) -> Row:
-    """Store a new entity, with a value for every column but those set here: id, times and version."""
-    moment = clock.now()
+def add(tx: Transaction, model: Model, *, moment: int | None = None, **values: Any) -> Row:
+    """Store a new entity, with a value for every column but those set here: id, times and version.
+
+    Args:
+        tx: where to write.
+        model: what it is.
+        moment: when it is made; now unless the caller has looked at the clock already.
+        values: its other columns.
+    """
+    moment = clock.now() if moment is None else moment
     values |= {"created_at": moment, "updated_at": moment, "version": 1}
     statement, row = _insert(model)
     return row(id=tx.insert(statement, **values), **values)

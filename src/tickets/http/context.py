@@ -57,9 +57,21 @@ class Call:
         exchange: what is known of the request.
         operation_id: the operation.
         if_match: the If-Match header.
+
+    Attributes:
+        is_newer_than_version: whether what is shown differs from what was shown with the same version before, so that
+            who has that version gets an answer all the same; a handler says so.
     """
 
-    __slots__ = ("_caller", "_exchange", "_transaction", "if_match", "operation_id", "services")
+    __slots__ = (
+        "_caller",
+        "_exchange",
+        "_transaction",
+        "if_match",
+        "is_newer_than_version",
+        "operation_id",
+        "services",
+    )
 
     def __init__(
         self,
@@ -76,6 +88,7 @@ class Call:
         self._exchange = exchange
         self.operation_id = operation_id
         self.if_match = if_match
+        self.is_newer_than_version = False
 
     @property
     def tx(self) -> Transaction:

@@ -13,6 +13,7 @@ from tickets.models.one_time_secrets import OneTimeSecret
 from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
 from tickets.models.sessions import RefreshToken, Session
+from tickets.models.sla_policies import SlaPolicy
 from tickets.models.tallies import CreatorTally, TicketTally
 from tickets.models.teams import Team, TeamMember
 from tickets.models.tickets import Ticket
@@ -36,6 +37,7 @@ __all__ = [
     "PeriodicJob",
     "RefreshToken",
     "Session",
+    "SlaPolicy",
     "Team",
     "TeamMember",
     "Ticket",
