@@ -522,6 +522,12 @@ class TopUser(TypedDict):
     tickets_count: Count
 
 
+class SlaAttainment(TypedDict):
+    met: Count
+    missed: Count
+    rate: float | None
+
+
 Median: TypeAlias = float | None
 
 
@@ -767,6 +773,11 @@ class Stats(TypedDict):
     by_priority: ByPriority
 
 
+class Sla1(TypedDict):
+    first_response: SlaAttainment
+    resolution: SlaAttainment
+
+
 class FirstResponseTime(TypedDict):
     count: Count
     median: Median | None
@@ -832,6 +843,7 @@ TicketStatsEntry = TypedDict(
         'closed': int,
         'first_response_seconds': FirstResponseTime,
         'resolution_seconds': ResolutionTime,
+        'sla': Sla1,
     },
 )
 

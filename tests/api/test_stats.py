@@ -181,6 +181,31 @@ class TestGetTicketStats:
         assert second["first_response_seconds"]["count"] == 0
         assert (third["resolved"], third["closed"]) == (1, 0)
 
+    def test_targets_are_met_missed_or_open_still(self, tenant: Tenant, admin: Client):
+        """A ticket of medium priority is to be answered within 4 hours and resolved within a day of work."""
+        with _at(0):
+            in_time, late, _, waiting = (tenant.ticket(contact_id=tenant.contact()["id"]) for _ in range(4))
+            admin.patch(f"/tickets/{waiting['id']}", json={"status": "pending"})
+        for hours, ticket in ((4, in_time), (4.1, late)):
+            with _at(hours * 60):
+                tenant.comment(ticket)
+        for hours, ticket in ((24, late), (24.1, in_time)):
+            with _at(hours * 60):
+                admin.patch(f"/tickets/{ticket['id']}", json={"status": "resolved"})
+        seen = []
+        for hours in (3, 5, 25):
+            with _at(hours * 60):
+                [entry] = over_time(admin, 0, 30)
+            seen.append(entry["sla"])
+        assert [each["first_response"] for each in seen[1:]] == [{"met": 1, "missed": 3, "rate": 0.25}] * 2
+        # Seen from before, the third is not due; what others have done by then is told all the same.
+        assert seen[0]["first_response"] == {"met": 1, "missed": 1, "rate": 0.5}
+        assert [each["resolution"] for each in seen] == [
+            {"met": 1, "missed": 1, "rate": 0.5},
+            {"met": 1, "missed": 1, "rate": 0.5},
+            {"met": 1, "missed": 2, "rate": 1 / 3},
+        ]
+
     def test_an_answer_says_what_was_asked(self, admin: Client):
         asked = {"from": "2031-01-01T01:00:00+01:00", "to": "2031-03-01T00:00:00Z"}
         answer = admin.get("/stats/tickets", params={**asked, "interval": "month", "group_by": "status"}).json()
