@@ -1,4 +1,4 @@
-"""Entities are stored, changed and removed here, together with the event that tells of it."""
+"""Entities are stored, changed and removed here, together with the event that tells of it and what search knows."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, or_, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import events, records
+from tickets.domain import events, indexing, records
 from tickets.domain.events import Actor
 from tickets.errors import InUse
 from tickets.models import Base
@@ -24,6 +24,7 @@ def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
     """Store a new entity, with a value for every column but id, times and version."""
     row = records.add(tx, model, **values)
     events.created(tx, by, model, row)
+    indexing.created(tx, model, row)
     return row
 
 
@@ -46,6 +47,7 @@ def change(
     changed = records.change(tx, model, entity, changes)
     if changed is not entity:
         events.updated(tx, by, model, entity, changed, verb=verb)
+        indexing.updated(tx, model, entity, changed)
     return changed
 
 
@@ -63,6 +65,7 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
             for row in rows:
                 change(tx, by, named.model, row, {c: None for c in named.columns if getattr(row, c) == entity.id})
     events.deleted(tx, by, model, entity)
+    indexing.removed(tx, model, entity)
     records.remove(tx, model, entity)
 
 

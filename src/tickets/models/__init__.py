@@ -12,6 +12,7 @@ from tickets.models.mailboxes import Mailbox
 from tickets.models.one_time_secrets import OneTimeSecret
 from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
+from tickets.models.search import SearchDocument
 from tickets.models.sessions import RefreshToken, Session
 from tickets.models.teams import Team, TeamMember
 from tickets.models.tickets import Ticket
@@ -33,6 +34,7 @@ __all__ = [
     "Password",
     "PeriodicJob",
     "RefreshToken",
+    "SearchDocument",
     "Session",
     "Team",
     "TeamMember",
