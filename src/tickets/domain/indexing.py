@@ -51,9 +51,7 @@ _REWORD = Statement(
 _SHOW = Statement(
     update(SearchDocument).where(_of_ticket, _document.seen_by != "").values(seen_by=bindparam("seen_by"))
 )
-_PLACE = Statement(
-    select(_document.place, _document.ticket_id).where(_document.comment_id == bindparam("comment_id"))
-)
+_PLACE = Statement(select(_document.place, _document.ticket_id).where(_document.comment_id == bindparam("comment_id")))
 _TICKET = Statement(
     select(
         _document.seen_by,
@@ -83,8 +81,8 @@ def sight(organization_id: int, contact_id: int) -> str:
 
 
 def _prefixed(organization_id: int, text: str) -> str:
-    before = prefix(organization_id)
-    return " ".join([before + word for word in words(text)])
+    before, found = prefix(organization_id), words(text)
+    return before + f" {before}".join(found) if found else ""
 
 
 def created(tx: Transaction, model: type[Base], row: Row) -> None:

@@ -1,6 +1,6 @@
 """Lists by keyset: page 20,000 costs what page 1 costs, and writers neither repeat nor hide a row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -10,7 +10,7 @@ from sqlalchemy.sql.operators import custom_op
 
 from tickets.db import Row, Statement, Transaction
 
-Kind = Literal["in", "from", "before", "after"]
+Kind = Literal["in", "from", "before", "after", "found"]
 _Shape = tuple[tuple[str, int, bool], ...]
 """Which filters apply: the name of each, how many values it has, and whether unset is among them."""
 
@@ -21,14 +21,17 @@ class Filter:
 
     Attributes:
         column: what is compared.
-        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``, ``after``.
+        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``, ``after``,
+            ``found`` (among what another query finds).
         selective: whether so few rows match that reading and sorting them beats walking the organization's
             rows in the asked order; SQLite cannot know that without statistics.
+        by: selects what the column is among, by the bound value; for the kind ``found``.
     """
 
     column: ColumnElement[Any]
     kind: Kind = "in"
     selective: bool = False
+    by: Callable[[Any], Select[Any]] | None = None
 
 
 class Position(NamedTuple):
@@ -200,6 +203,8 @@ def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _condition(spec: Filter, name: str, count: int, *, null: bool) -> ColumnElement[bool]:
     values = [bindparam(f"{name}_{n}", type_=spec.column.type) for n in range(count)]
+    if spec.by is not None:
+        return spec.column.in_(spec.by(values[0]))
     if spec.kind == "from":
         return spec.column >= values[0]
     if spec.kind == "before":

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from tickets.domain.listing import Filter, Listing
+from tickets.domain.searchable import SearchableListing
 from tickets.models import ApiKey, AuditEntry, Comment, Contact, Event, Organization, Team, TeamMember, Ticket, User
 
 
@@ -74,7 +75,7 @@ _ticket_filters = {
     "organization_id": Filter(_ticket.organization_id),
     "own_contact_id": Filter(_ticket.contact_id, selective=True),
 }
-TICKETS = Listing(
+TICKETS = SearchableListing(
     select(*_ticket),
     _ticket.id,
     filters={
@@ -90,13 +91,13 @@ TICKETS = Listing(
     sorts=_sorts(Ticket),
 )
 # A ticket is resolved at some time before or when it is closed: without that time it waits for work.
-OPEN_TICKETS = Listing(
+OPEN_TICKETS = SearchableListing(
     select(*_ticket).where(_ticket.resolved_at.is_(None)),
     _ticket.id,
     filters=_ticket_filters,
     sorts={"created_at": _ticket.created_at},
 )
-CLOSED_TICKETS = Listing(
+CLOSED_TICKETS = SearchableListing(
     select(*_ticket).where(_ticket.closed_at.is_not(None)),
     _ticket.id,
     filters=_ticket_filters,

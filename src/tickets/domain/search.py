@@ -1,41 +1,269 @@
-"""The search index: kept in step with tickets and comments, in the transaction that changes them, and asked.
+"""Searching: which tickets have the words, in which order, and where those are (FTS5; decisions/0017)."""
 
-Only what is in this file and in models/search.py knows how SQLite searches.
-"""
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import msgspec
+from sqlalchemy import ColumnElement, bindparam, func, literal_column, select
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, delete, func, insert, literal, select, update
-
-from tickets.db import Bulk, Row, Statement, Transaction
-from tickets.domain.words import Phrase, words
-from tickets.models import Base, Comment, SearchDocument, Ticket
+from tickets.db import Row, Statement, Transaction
+from tickets.domain.indexing import prefix, sight
+from tickets.domain.listing import Position, Slice, slice_of
+from tickets.domain.snippets import snippet
+from tickets.domain.words import Phrase, asked
+from tickets.models import Comment, SearchDocument, Ticket
 from tickets.models.search import INDEX, PLACES
 
+MOST_RANKED = 1_000
+"""Documents that are weighed against each other; where more match, the newest tickets come first."""
+_WEIGHED = 4_000
+"""Characters of a document that weigh; words behind them are found as well."""
+_COMMENTS_SHOWN = 3
+"""Comments of a ticket that its result shows, at most."""
+_LAST = 2**63 - 1
+
+# BM25F (Robertson and Zaragoza 2009) without the rarity of words, since all results have all of them, and with a
+# length that is usual instead of the mean: what a document weighs depends on nothing but the document.
+_SATURATION, _LENGTH, _USUAL, _SUBJECT = 1.2, 0.75, 400, 8
+
+ticket_id = INDEX.c.rowid.op(">>")(literal_column(str(PLACES.bit_length() - 1)))
+"""The ticket of a document of the index."""
+
+
+def matches(expression: Any) -> ColumnElement[bool]:
+    """Write the condition of every search, with a bound `expression`."""
+    return INDEX.c.search_index.op("MATCH", is_comparison=True)(expression)
+
+
 _document = SearchDocument.__table__.c
-_VALUES = {c.name: bindparam(c.name) for c in _document}
-_COLUMNS = [INDEX.c.rowid, INDEX.c.subject, INDEX.c.body, INDEX.c.seen_by]
-_of_ticket = _document.place.between(bindparam("first"), bindparam("last"))
-_of_comment = _document.comment_id == bindparam("comment_id")
-
-_ADD = Statement(insert(SearchDocument).values(_VALUES))
-_ADD_WORDS = Statement(
-    insert(INDEX).values(
-        {"rowid": bindparam("place"), **{name: bindparam(name) for name in ("subject", "body", "seen_by")}}
+_matches = matches(bindparam("match"))
+_some = select(INDEX.c.rowid).where(_matches).limit(bindparam("limit")).subquery()
+_COUNT = Statement(select(func.count().label("count")).select_from(_some))
+_WEIGH = Statement(
+    select(_document.place, _document.subject, func.substr(_document.body, 1, _WEIGHED).label("body"))
+    .select_from(INDEX.join(SearchDocument, _document.place == INDEX.c.rowid))
+    .where(_matches)
+    .order_by(INDEX.c.rowid.desc())
+    .limit(bindparam("limit"))
+)
+_NEWEST, _OLDEST = (
+    Statement(select(INDEX.c.rowid).where(_matches, beyond).order_by(order).limit(bindparam("limit")))
+    for beyond, order in (
+        (INDEX.c.rowid <= bindparam("place"), INDEX.c.rowid.desc()),
+        (INDEX.c.rowid >= bindparam("place"), INDEX.c.rowid.asc()),
     )
 )
-_LAST = Statement(
-    select(func.max(_document.place).label("place"))
-    .where(_of_ticket)
+
+
+def among(name: str) -> Any:
+    """Select the numbers of a bound JSON array."""
+    return select(func.json_each(bindparam(name)).table_valued("value").c.value)
+
+
+_TICKETS = Statement(select(*Ticket.__table__.c).where(Ticket.id.in_(among("ids"))), raw_json=True)
+_COMMENTS = Statement(
+    select(_document.place, Comment.id, Comment.body)
+    .join(Comment, Comment.id == _document.comment_id)
+    .where(_document.place.in_(among("places")))
 )
-_SEEN_BY = Statement(select(_document.seen_by).where(_document.place == bindparam("place")))
 
 
-def _forget(where: ColumnElement[bool]) -> tuple[Statement, Statement]:
-    """Make what takes documents out: FTS5 is told what it knew of them (its command ``delete``)."""
-    known = select(literal("delete"), _document.place, _document.subject, _document.body, _document.seen_by)
-    return (
-        Statement(insert(INDEX).from_select([INDEX.c.search_index, *_COLUMNS], known.where(where))),
-        Statement(delete(SearchDocument).where(where)),
-    )
+class Found(NamedTuple):
+    """Where a match is.
+
+    Attributes:
+        field: ``subject``, ``description`` or ``comment``.
+        comment_id: of the comment.
+        text: see `snippets.snippet`.
+    """
+
+    field: str
+    comment_id: int | None
+    text: str
+
+
+class Result(NamedTuple):
+    """A ticket that was found.
+
+    Attributes:
+        id: of the ticket.
+        weight: what it is sorted by; None where the newest come first.
+        ticket: its row.
+        found: where it matches.
+    """
+
+    id: int
+    weight: float | None
+    ticket: Row
+    found: list[Found]
+
+
+def expression(where: Mapping[str, Sequence[Any]], phrases: Sequence[Phrase]) -> str:
+    """Write what FTS5 shall match: every phrase, in words of the organization, that the caller may see.
+
+    Args:
+        where: ``organization_id``, and for a user ``own_contact_id``.
+        phrases: what was asked for, at least one.
+    """
+    (of,) = where["organization_id"]
+    seen = [f'"{sight(of, contact_id)}"' for contact_id in where.get("own_contact_id", ())]
+    # Letters, digits and symbols between quotes: nothing in there has a meaning for FTS5.
+    asked_for = [f'"{" ".join(_prefixed(of, phrase))}"{" *" if phrase.is_open else ""}' for phrase in phrases]
+    return " AND ".join(seen + asked_for)
+
+
+def is_within(tx: Transaction, match: str, most: int) -> bool:
+    """Tell whether no more documents match than a number."""
+    found: int = tx.one(_COUNT, match=match, limit=most + 1).count
+    return found <= most
+
+
+class Search:
+    """Lists what was found as `Listing` lists rows.
+
+    By weight while few match: which depends on nothing but the ticket and what was said on it, so that a cursor neither
+    repeats nor skips one that stays as it is. Else by the ids of tickets: the index has them in that order.
+    """
+
+    def page(
+        self,
+        tx: Transaction,
+        *,
+        where: Mapping[str, Sequence[Any]],
+        sort: str,  # noqa: ARG002 - there is one
+        limit: int,
+        position: Position | None = None,
+    ) -> Slice:
+        """Read one page.
+
+        Args:
+            tx: where to read.
+            where: ``organization_id``, ``q``, and for a user ``own_contact_id``.
+            sort: the only one.
+            limit: most tickets.
+            position: where the page begins; a key of None is a place among the newest.
+        """
+        phrases = asked(where["q"][0])
+        if not phrases or where.get("own_contact_id") == []:
+            return Slice([], None, None)
+        match = expression(where, phrases)
+        by_weight = is_within(tx, match, MOST_RANKED) if position is None else position.key is not None
+        if by_weight:
+            weighed = _weighed(tx, match, _needles(where["organization_id"][0], phrases))
+            hits = _beside(weighed, position)
+        else:
+            hits = _newest(tx, match, limit, position)
+        rows = _results(tx, hits[:limit], phrases)
+        return slice_of(rows, "weight", position, more=len(hits) > limit)
+
+
+SEARCH = Search()
+
+
+class _Hit(NamedTuple):
+    """A ticket that matches, with the places of its documents that do, the best first."""
+
+    weight: float | None
+    ticket_id: int
+    places: list[int]
+
+
+def _prefixed(organization_id: int, phrase: Phrase) -> list[str]:
+    return [prefix(organization_id) + word for word in phrase.words]
+
+
+def _needles(organization_id: int, phrases: Sequence[Phrase]) -> list[str]:
+    """Write phrases as they are in a document, whose words have a blank on both sides."""
+    return [f" {' '.join(_prefixed(organization_id, phrase))}{'' if phrase.is_open else ' '}" for phrase in phrases]
+
+
+def _weight(document: Row, needles: Sequence[str]) -> float:
+    subject, body = f" {document.subject} ", f" {document.body} "
+    length = 1 - _LENGTH + _LENGTH * (len(subject) + len(body)) / _USUAL
+    weight = 0.0
+    for needle in needles:
+        often = _SUBJECT * subject.count(needle) + body.count(needle)
+        weight += often / (often + _SATURATION * length)
+    return weight
+
+
+def _weighed(tx: Transaction, match: str, needles: Sequence[str]) -> list[_Hit]:
+    """Weigh all that matches; a ticket weighs what its best document does."""
+    # Twice as many: a cursor stays good when there came to be more than were weighed at first.
+    documents = tx.all(_WEIGH, match=match, limit=2 * MOST_RANKED)
+    weighed = sorted(((_weight(document, needles), document.place) for document in documents), reverse=True)
+    hits: dict[int, _Hit] = {}
+    for weight, place in weighed:
+        ticket_id = place // PLACES
+        hits.setdefault(ticket_id, _Hit(weight, ticket_id, [])).places.append(place)
+    return sorted(hits.values(), reverse=True)
+
+
+def _beside(hits: list[_Hit], position: Position | None) -> list[_Hit]:
+    """Leave what is behind a position, or before it, from there on."""
+    if position is None:
+        return hits
+    here = (position.key, position.id)
+    if position.backwards:
+        return [hit for hit in reversed(hits) if hit[:2] > here]
+    return [hit for hit in hits if hit[:2] < here]
+
+
+def _newest(tx: Transaction, match: str, limit: int, position: Position | None) -> list[_Hit]:
+    """Walk the index from a position on, until there is one ticket more than are wanted."""
+    backwards = position is not None and position.backwards
+    place = _LAST if position is None else _beyond(position.id, backwards=backwards)
+    at_once = 2 * (limit + 1)
+    hits: dict[int, _Hit] = {}
+    while len(hits) <= limit:
+        documents = tx.all(_OLDEST if backwards else _NEWEST, match=match, place=place, limit=at_once)
+        for document in documents:
+            ticket_id = document.rowid // PLACES
+            hits.setdefault(ticket_id, _Hit(None, ticket_id, [])).places.append(document.rowid)
+        if len(documents) < at_once:
+            break
+        last = documents[-1].rowid // PLACES  # of a ticket with many comments the first of these are enough
+        place = _beyond(last, backwards=backwards)
+    for hit in hits.values():
+        hit.places.sort(reverse=True)
+    return list(hits.values())
+
+
+def _beyond(ticket_id: int, *, backwards: bool) -> int:
+    """Return the place beside all documents of a ticket."""
+    return (ticket_id + 1) * PLACES if backwards else ticket_id * PLACES - 1
+
+
+def _results(tx: Transaction, hits: Sequence[_Hit], phrases: Sequence[Phrase]) -> list[Result]:
+    tickets = {row.id: row for row in tx.all(_TICKETS, ids=as_json([hit.ticket_id for hit in hits]))}
+    shown = [place for hit in hits for place in _comment_places(hit)]
+    comments = {row.place: row for row in tx.all(_COMMENTS, places=as_json(shown))} if shown else {}
+    return [
+        Result(
+            hit.ticket_id,
+            hit.weight,
+            tickets[hit.ticket_id],
+            list(_found(hit, tickets[hit.ticket_id], comments, phrases)),
+        )
+        for hit in hits
+    ]
+
+
+def _comment_places(hit: _Hit) -> list[int]:
+    return [place for place in hit.places if place % PLACES][:_COMMENTS_SHOWN]
+
+
+def _found(hit: _Hit, ticket: Row, comments: Mapping[int, Row], phrases: Sequence[Phrase]) -> Any:
+    texts: list[tuple[str, int | None, str]] = []
+    if hit.ticket_id * PLACES in hit.places:
+        texts += [("subject", None, ticket.subject), ("description", None, ticket.description)]
+    texts += [("comment", comments[place].id, comments[place].body) for place in _comment_places(hit)]
+    for field, comment_id, text in texts:
+        shown = snippet(text, phrases)
+        if shown is not None:
+            yield Found(field, comment_id, shown)
+
+
+def as_json(values: list[int]) -> str:
+    """Write numbers for `among`."""
+    return msgspec.json.encode(values).decode()

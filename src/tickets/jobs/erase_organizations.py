@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Column, Select, Table, bindparam, delete, select, tuple_
 
 from tickets.db import Statement, Transaction
-from tickets.domain import organizations
+from tickets.domain import indexing, organizations
 from tickets.jobs.kind import Context, Kind
 from tickets.jobs.queue import Claimed
-from tickets.models import Base, Organization
+from tickets.models import Base, Organization, SearchDocument
 
 AT_ONCE = 500
 """Rows a transaction: requests that write go between two of them."""
@@ -23,12 +23,20 @@ _NEXT = Statement(
 _LAST = Statement(delete(Organization).where(Organization.id == bindparam("of")))
 
 
+_SEARCHED = {
+    "tickets": SearchDocument.__table__.c.ticket_id,
+    "comments": SearchDocument.__table__.c.comment_id,
+}
+
+
 def _few(table: Table, key: list[Column[Any]]) -> Select[Any]:
     return select(*key).where(table.c.organization_id == bindparam("of")).limit(AT_ONCE)
 
 
-def _bites() -> Iterator[Statement]:
+def _bites() -> Iterator[tuple[Statement, ...]]:
     """Make what deletes a few rows of each table: first of those that refer to others, so that no cascade is left.
+
+    The last statement of each deletes them; what search knows of them goes before.
 
     What belongs to an organization only through a user, a session or a team goes with a few of these: with
     those that the next statements delete, since both select them alike.
@@ -38,15 +46,18 @@ def _bites() -> Iterator[Statement]:
         if "organization_id" in table.primary_key.columns:
             # Apart from the rest of the key, or SQLite reads all rows of the organization for each bite.
             key.remove(table.c.organization_id)
-            few = tuple_(*key).in_(_few(table, key))
-            yield Statement(delete(table).where(table.c.organization_id == bindparam("of"), few))
+            among = tuple_(*key).in_(_few(table, key))
+            yield (Statement(delete(table).where(table.c.organization_id == bindparam("of"), among)),)
         elif "organization_id" in table.c:
-            yield Statement(delete(table).where(tuple_(*key).in_(_few(table, key))))
+            few = _few(table, key)
+            searched = _SEARCHED.get(table.name)
+            known = () if searched is None else indexing.removal(searched.in_(few))
+            yield (*known, Statement(delete(table).where(tuple_(*key).in_(few))))
         else:
             for to in sorted(table.foreign_keys, key=lambda to: to.parent.name):
                 if to.ondelete == "CASCADE" and "organization_id" in to.column.table.c:
                     rows = select(*key).where(to.parent.in_(_few(to.column.table, [to.column]))).limit(AT_ONCE)
-                    yield Statement(delete(table).where(tuple_(*key).in_(rows)))
+                    yield (Statement(delete(table).where(tuple_(*key).in_(rows))),)
 
 
 _BITES = tuple(_bites())
@@ -57,7 +68,7 @@ def bite(tx: Transaction) -> bool:
     organization = tx.first(_NEXT)
     if organization is None:
         return False
-    if not any(tx.run(statement, of=organization.id) for statement in _BITES):
+    if not any([tx.run(statement, of=organization.id) for statement in statements][-1] for statements in _BITES):
         tx.run(_LAST, of=organization.id)
     return True
 

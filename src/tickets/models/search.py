@@ -3,7 +3,9 @@
 PostgreSQL will have a column and an index of its own here, and no table `search_index`.
 """
 
-from sqlalchemy import DDL, ForeignKey, Index, Text, column, event, table
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, Text, column, event, table
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.models.base import Base, Big
@@ -44,9 +46,12 @@ INDEX = table(
 )
 """The index; its `rowid` is a document's `place`, and to set the column of its own name commands it."""
 
-_CREATE = DDL(
-    # The words are made in domain/words.py: here they are only told apart. No statistics for bm25, which we do not use.
-    "CREATE VIRTUAL TABLE search_index USING fts5(subject, body, seen_by,"
-    " content='search_documents', content_rowid='place', tokenize='ascii', columnsize=0)"
-)
-event.listen(SearchDocument.__table__, "after_create", _CREATE.execute_if(dialect="sqlite"))
+
+@event.listens_for(SearchDocument.__table__, "after_create")
+def _create_index(_: Any, connection: Any, **__: Any) -> None:
+    if connection.dialect.name == "sqlite":
+        # The words are made in domain/words.py: here they are only told apart. bm25, which is not used, needs nothing.
+        connection.exec_driver_sql(
+            "CREATE VIRTUAL TABLE search_index USING fts5(subject, body, seen_by,"
+            " content='search_documents', content_rowid='place', tokenize='ascii', columnsize=0)"
+        )
