@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.indexing import prefix, sight
@@ -35,36 +35,30 @@ def matches(expression: Any) -> ColumnElement[bool]:
     return INDEX.c.search_index.op("MATCH", is_comparison=True)(expression)
 
 
+def among(numbers: Any) -> Select[Any]:
+    """Select the numbers of a bound JSON array."""
+    return select(func.json_each(numbers).table_valued("value").c.value)
+
+
 _document = SearchDocument.__table__.c
 _matches = matches(bindparam("match"))
-_some = select(INDEX.c.rowid).where(_matches).limit(bindparam("limit")).subquery()
-_COUNT = Statement(select(func.count().label("count")).select_from(_some))
 _WEIGH = Statement(
-    select(_document.place, _document.subject, func.substr(_document.body, 1, _WEIGHED).label("body"))
-    .select_from(INDEX.join(SearchDocument, _document.place == INDEX.c.rowid))
-    .where(_matches)
-    .order_by(INDEX.c.rowid.desc())
-    .limit(bindparam("limit"))
+    select(_document.place, _document.subject, func.substr(_document.body, 1, _WEIGHED).label("body")).where(
+        _document.place.in_(among(bindparam("places")))
+    )
 )
-_NEWEST, _OLDEST = (
+_DOWNWARDS, _UPWARDS = (
     Statement(select(INDEX.c.rowid).where(_matches, beyond).order_by(order).limit(bindparam("limit")))
     for beyond, order in (
         (INDEX.c.rowid <= bindparam("place"), INDEX.c.rowid.desc()),
         (INDEX.c.rowid >= bindparam("place"), INDEX.c.rowid.asc()),
     )
 )
-
-
-def among(name: str) -> Any:
-    """Select the numbers of a bound JSON array."""
-    return select(func.json_each(bindparam(name)).table_valued("value").c.value)
-
-
-_TICKETS = Statement(select(*Ticket.__table__.c).where(Ticket.id.in_(among("ids"))), raw_json=True)
+_TICKETS = Statement(select(*Ticket.__table__.c).where(Ticket.id.in_(among(bindparam("ids")))), raw_json=True)
 _COMMENTS = Statement(
     select(_document.place, Comment.id, Comment.body)
     .join(Comment, Comment.id == _document.comment_id)
-    .where(_document.place.in_(among("places")))
+    .where(_document.place.in_(among(bindparam("places"))))
 )
 
 
@@ -112,10 +106,9 @@ def expression(where: Mapping[str, Sequence[Any]], phrases: Sequence[Phrase]) ->
     return " AND ".join(seen + asked_for)
 
 
-def is_within(tx: Transaction, match: str, most: int) -> bool:
-    """Tell whether no more documents match than a number."""
-    found: int = tx.one(_COUNT, match=match, limit=most + 1).count
-    return found <= most
+def newest(tx: Transaction, match: str, most: int) -> list[int]:
+    """Return the places of the newest documents that match, as many as are wanted."""
+    return _places(tx, _DOWNWARDS, match, _LAST, most)
 
 
 class Search:
@@ -147,12 +140,14 @@ class Search:
         if not phrases or where.get("own_contact_id") == []:
             return Slice([], None, None)
         match = expression(where, phrases)
-        by_weight = is_within(tx, match, MOST_RANKED) if position is None else position.key is not None
-        if by_weight:
-            weighed = _weighed(tx, match, _needles(where["organization_id"][0], phrases))
-            hits = _beside(weighed, position)
+        places = []
+        if position is None or position.key is not None:
+            # More where a cursor is given: it stays good when there came to be more than were weighed at first.
+            places = newest(tx, match, MOST_RANKED + 1 if position is None else 2 * MOST_RANKED)
+        if (position is None and len(places) > MOST_RANKED) or (position is not None and position.key is None):
+            hits = _by_age(tx, match, limit, position, places)
         else:
-            hits = _newest(tx, match, limit, position)
+            hits = _beside(_by_weight(tx, places, _needles(where["organization_id"][0], phrases)), position)
         rows = _results(tx, hits[:limit], phrases)
         return slice_of(rows, "weight", position, more=len(hits) > limit)
 
@@ -187,15 +182,12 @@ def _weight(document: Row, needles: Sequence[str]) -> float:
     return weight
 
 
-def _weighed(tx: Transaction, match: str, needles: Sequence[str]) -> list[_Hit]:
-    """Weigh all that matches; a ticket weighs what its best document does."""
-    # Twice as many: a cursor stays good when there came to be more than were weighed at first.
-    documents = tx.all(_WEIGH, match=match, limit=2 * MOST_RANKED)
-    weighed = sorted(((_weight(document, needles), document.place) for document in documents), reverse=True)
+def _by_weight(tx: Transaction, places: list[int], needles: Sequence[str]) -> list[_Hit]:
+    """Weigh documents; a ticket weighs what its best document does."""
+    documents = tx.all(_WEIGH, places=as_json(places))
     hits: dict[int, _Hit] = {}
-    for weight, place in weighed:
-        ticket_id = place // PLACES
-        hits.setdefault(ticket_id, _Hit(weight, ticket_id, [])).places.append(place)
+    for weight, place in sorted(((_weight(document, needles), document.place) for document in documents), reverse=True):
+        hits.setdefault(place // PLACES, _Hit(weight, place // PLACES, [])).places.append(place)
     return sorted(hits.values(), reverse=True)
 
 
@@ -209,24 +201,36 @@ def _beside(hits: list[_Hit], position: Position | None) -> list[_Hit]:
     return [hit for hit in hits if hit[:2] < here]
 
 
-def _newest(tx: Transaction, match: str, limit: int, position: Position | None) -> list[_Hit]:
-    """Walk the index from a position on, until there is one ticket more than are wanted."""
+def _by_age(tx: Transaction, match: str, limit: int, position: Position | None, places: list[int]) -> list[_Hit]:
+    """Walk the index until there is one ticket more than are wanted.
+
+    Args:
+        tx: where to read.
+        match: see `expression`.
+        limit: most tickets.
+        position: where the walk begins; at the newest when None.
+        places: what was read from there already.
+    """
     backwards = position is not None and position.backwards
     place = _LAST if position is None else _beyond(position.id, backwards=backwards)
     at_once = 2 * (limit + 1)
     hits: dict[int, _Hit] = {}
-    while len(hits) <= limit:
-        documents = tx.all(_OLDEST if backwards else _NEWEST, match=match, place=place, limit=at_once)
-        for document in documents:
-            ticket_id = document.rowid // PLACES
-            hits.setdefault(ticket_id, _Hit(None, ticket_id, [])).places.append(document.rowid)
-        if len(documents) < at_once:
-            break
-        last = documents[-1].rowid // PLACES  # of a ticket with many comments the first of these are enough
-        place = _beyond(last, backwards=backwards)
+    more = True
+    while more and len(hits) <= limit:
+        if not places:
+            places = _places(tx, _UPWARDS if backwards else _DOWNWARDS, match, place, at_once)
+            more = len(places) == at_once
+        for found in places:
+            hits.setdefault(found // PLACES, _Hit(None, found // PLACES, [])).places.append(found)
+        # Of a ticket with many comments the first of these are enough.
+        place, places = _beyond(places[-1] // PLACES, backwards=backwards) if places else place, []
     for hit in hits.values():
         hit.places.sort(reverse=True)
     return list(hits.values())
+
+
+def _places(tx: Transaction, way: Statement, match: str, place: int, limit: int) -> list[int]:
+    return [row.rowid for row in tx.all(way, match=match, place=place, limit=limit)]
 
 
 def _beyond(ticket_id: int, *, backwards: bool) -> int:

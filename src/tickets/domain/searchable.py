@@ -7,13 +7,14 @@ from sqlalchemy import JSON, ColumnElement, Select, bindparam, func, select, typ
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.listing import Filter, Listing, Position, Slice, slice_of
-from tickets.domain.search import among, as_json, expression, is_within, matches, ticket_id
+from tickets.domain.search import among, as_json, expression, matches, newest, ticket_id
 from tickets.domain.words import asked
 from tickets.models.search import INDEX, PLACES
 
 _FEW = 2_000
 """Documents that are looked up and sorted; where more match, the list is walked until a page is full."""
-_FIRST, _LARGEST = 256, 16_384
+_LAST = 2**63 - 1
+_SMALLEST, _LARGEST = 256, 16_384
 """Rows of a list that are looked at together, at first and at most."""
 
 _MATCHING = Statement(
@@ -36,10 +37,13 @@ class SearchableListing(Listing):
         filters: Mapping[str, Filter],
         sorts: Mapping[str, ColumnElement[Any]],
     ) -> None:
-        # Who reads and sorts what matches shall not walk the organization besides: `selective`.
-        found = Filter(id_column, "found", selective=True, by=_found)
-        super().__init__(query, id_column, filters={**filters, "search": found}, sorts=sorts)
-        self._rows = Statement(query.where(id_column.in_(among("ids"))), raw_json=True)
+        more = {
+            # Few are read and sorted instead of walking the organization: `selective`.
+            "id": Filter(id_column, "found", selective=True, by=among),
+            "search": Filter(id_column, "found", by=_found),
+        }
+        super().__init__(query, id_column, filters={**filters, **more}, sorts=sorts)
+        self._rows = Statement(query.where(id_column.in_(among(bindparam("ids")))), raw_json=True)
         columns = dict.fromkeys((id_column, *sorts.values()))
         self._keys = Listing(query.with_only_columns(*columns), id_column, filters=filters, sorts=sorts)
 
@@ -55,11 +59,14 @@ class SearchableListing(Listing):
     ) -> Slice:
         """Read one page; see `Listing.page`."""
         where = _with_expression(where)
-        match = where.get("search", ())
-        if not match or is_within(tx, match[0], _FEW):
+        if not where.get("search"):
             return super().page(tx, where=where, sort=sort, limit=limit, position=position, offset=offset)
         rest = {name: values for name, values in where.items() if name != "search"}
-        found = self._walk(tx, match[0], rest, sort, offset + limit + 1, position)
+        matching = _Matching(tx, where["search"][0])
+        if matching.few is not None:
+            few = {**rest, "id": [as_json(matching.few)]}
+            return super().page(tx, where=few, sort=sort, limit=limit, position=position, offset=offset)
+        found = self._walk(tx, matching, rest, sort, offset + limit + 1, position)
         ids = [row.id for row in found[offset : offset + limit]]
         rows = {row.id: row for row in tx.all(self._rows, ids=as_json(ids))}
         return slice_of(
@@ -75,13 +82,18 @@ class SearchableListing(Listing):
         return super().count(tx, _with_expression(where))
 
     def _walk(
-        self, tx: Transaction, match: str, where: Where, sort: str, wanted: int, position: Position | None
+        self,
+        tx: Transaction,
+        matching: "_Matching",
+        where: Where,
+        sort: str,
+        wanted: int,
+        position: Position | None,
     ) -> list[Row]:
         """Read the keys of the list, more and more of them at a time, until enough are of tickets that match."""
         backwards = position is not None and position.backwards
-        matching = _Matching(tx, match)
         found: list[Row] = []
-        size = _FIRST
+        size = _SMALLEST
         while len(found) < wanted:
             keys = self._keys.page(tx, where=where, sort=sort, limit=size, position=position)
             rows = keys.rows[::-1] if backwards else keys.rows
@@ -94,13 +106,19 @@ class SearchableListing(Listing):
 
 
 class _Matching:
-    """The tickets that match, as far as they were asked for: between two ids that move apart."""
+    """The tickets that match: the newest, and from there on as far as they were asked for.
+
+    Attributes:
+        few: all of them, where they are few.
+    """
 
     def __init__(self, tx: Transaction, match: str) -> None:
         self._tx = tx
         self._match = match
-        self._first, self._last = 0, -1
-        self._ids: set[int] = set()
+        places = newest(tx, match, _FEW + 1)
+        self._ids = {place // PLACES for place in places}
+        self.few = sorted(self._ids) if len(places) <= _FEW else None
+        self._first, self._last = places[-1] // PLACES if places else 0, _LAST
 
     def of(self, rows: Sequence[Row]) -> list[Row]:
         """Leave the rows of tickets that match."""
@@ -108,7 +126,7 @@ class _Matching:
             return []
         ids = [row.id for row in rows]
         first, last = min(ids), max(ids)
-        if first > self._last or last < self._first:
+        if last < self._first:  # far away: what lies between is not needed
             self._ids = self._read(first, last)
             self._first, self._last = first, last
         if first < self._first:
