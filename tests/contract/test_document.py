@@ -38,7 +38,8 @@ class TestDocument:
     def test_operation_ids_begin_with_a_verb_and_make_method_names(self):
         assert all(
             re.fullmatch(
-                r"(list|get|search|create|update|replace|merge|delete|add|remove|rotate)([A-Z][a-z]+)+", spec["operationId"]
+                r"(list|get|search|create|update|replace|merge|delete|add|remove|rotate)([A-Z][a-z]+)+",
+                spec["operationId"],
             )
             for spec in OPERATIONS
             if spec["tags"] != ["auth"]  # these say what people do there

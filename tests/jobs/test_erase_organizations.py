@@ -175,7 +175,9 @@ class TestBites:
         assert {statement.clause.table for statement in STATEMENTS} - {INDEX} | {Organization.__table__} == reached
         assert reached == {Organization.__table__, *OF_ONE}
 
-    @pytest.mark.parametrize("statement", [*STATEMENTS, _NEXT, _LAST], ids=lambda it: str(it.clause).split("\n")[0][:60])
+    @pytest.mark.parametrize(
+        "statement", [*STATEMENTS, _NEXT, _LAST], ids=lambda it: str(it.clause).split("\n")[0][:60]
+    )
     def test_none_reads_a_table_as_a_whole(self, bench: Bench, statement: Any):
         with bench.database.read() as tx:
             sql = statement.compiled(bench.database.engine.dialect).sql

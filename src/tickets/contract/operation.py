@@ -233,7 +233,7 @@ class Plan:
     def _arguments(self, scope: Scope) -> dict[str, Any]:
         arguments = dict(self._query.defaults)
         query = scope["query_string"]
-        if query:
+        if query or self._query.are_required:
             arguments.update(self._read_query(query))
         for name, value in scope["path_params"].items():
             if value > MAX_ID:

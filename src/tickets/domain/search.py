@@ -11,11 +11,14 @@ from tickets.domain.indexing import prefix, sight
 from tickets.domain.listing import Position, Slice, slice_of
 from tickets.domain.snippets import snippet
 from tickets.domain.words import Phrase, asked
+from tickets.errors import InputError, InvalidRequest
 from tickets.models import Comment, SearchDocument, Ticket
 from tickets.models.search import INDEX, PLACES
 
 MOST_RANKED = 1_000
 """Documents that are weighed against each other; where more match, the newest tickets come first."""
+MOST_BEGUN = 4
+"""Beginnings of words: FTS5 puts all documents of all words that begin so together, before it shows the first."""
 _WEIGHED = 4_000
 """Characters of a document that weigh; words behind them are found as well."""
 _COMMENTS_SHOWN = 3
@@ -92,6 +95,20 @@ class Result(NamedTuple):
     found: list[Found]
 
 
+def read(text: str, parameter: str) -> list[Phrase]:
+    """Read what is asked for.
+
+    Raises:
+        InvalidRequest: it has the beginnings of too many words; the problem points at the parameter.
+    """
+    phrases = asked(text)
+    begun = sum(phrase.is_open for phrase in phrases)
+    if begun > MOST_BEGUN:
+        detail = f"has {begun} beginnings of words, such as `pre*`; {MOST_BEGUN} can be looked up at once"
+        raise InvalidRequest(f"{parameter} {detail}.", errors=[InputError(f"/{parameter}", detail, "query")])
+    return phrases
+
+
 def expression(where: Mapping[str, Sequence[Any]], phrases: Sequence[Phrase]) -> str:
     """Write what FTS5 shall match: every phrase, in words of the organization, that the caller may see.
 
@@ -136,7 +153,7 @@ class Search:
             limit: most tickets.
             position: where the page begins; a key of None is a place among the newest.
         """
-        phrases = asked(where["q"][0])
+        phrases = read(where["q"][0], "q")
         if not phrases or where.get("own_contact_id") == []:
             return Slice([], None, None)
         match = expression(where, phrases)

@@ -7,8 +7,7 @@ from sqlalchemy import JSON, ColumnElement, Select, bindparam, func, select, typ
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.listing import Filter, Listing, Position, Slice, slice_of
-from tickets.domain.search import among, as_json, expression, matches, newest, ticket_id
-from tickets.domain.words import asked
+from tickets.domain.search import among, as_json, expression, matches, newest, read, ticket_id
 from tickets.models.search import INDEX, PLACES
 
 _FEW = 2_000
@@ -150,5 +149,5 @@ def _with_expression(where: Where) -> Where:
     """Replace the text that is searched for by what FTS5 shall match; without any word nothing does."""
     if not where.get("search") or any(len(values) == 0 for values in where.values()):
         return where
-    phrases = asked(where["search"][0])
+    phrases = read(where["search"][0], "search")
     return {**where, "search": [expression(where, phrases)] if phrases else []}
