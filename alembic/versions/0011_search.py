@@ -43,12 +43,15 @@ def upgrade() -> None:
         "CREATE VIRTUAL TABLE search_index USING fts5(subject, body, seen_by,"
         " content='search_documents', content_rowid='place', tokenize='ascii', columnsize=0)"
     )
+    for option, value in (("automerge", 8), ("crisismerge", 128)):  # never all at once: requests wait meanwhile
+        op.execute(f"INSERT INTO search_index (search_index, rank) VALUES ('{option}', {value})")
     connection = op.get_bind()
     driver: Any = connection.connection.driver_connection
     last = connection.execute(sa.text("SELECT coalesce(max(id), 0) FROM tickets")).scalar_one()
     tx = Transaction(driver, connection.dialect)
     for first in range(1, last + 1, AT_ONCE):
         indexing.index(tx, first, first + AT_ONCE - 1)
+    op.execute("INSERT INTO search_index (search_index) VALUES ('optimize')")
 
 
 def downgrade() -> None:

@@ -172,6 +172,7 @@ class Database:
         transaction = self.begin_write(mine)
         try:
             yield transaction
+            transaction.settle()
             mine.commit()
         finally:
             mine.rollback()

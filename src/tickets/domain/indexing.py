@@ -1,13 +1,13 @@
 """The search index, kept in step with tickets and comments in the transaction that changes them.
 
-FTS5 has to be told what it knew of a document before that changes: so each change takes documents out of the index,
-changes them, and takes them in again.
+Documents change with them; the index itself follows once, at the end of the transaction, since FTS5 writes to the disk
+at each savepoint otherwise. It has to be told what it knew of a document: that is noted before the first change.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
 
 from tickets.db import Bulk, Row, Statement, Transaction
 from tickets.domain.words import words
@@ -15,36 +15,28 @@ from tickets.models import Base, Comment, SearchDocument, Ticket
 from tickets.models.search import INDEX, PLACES
 
 _document = SearchDocument.__table__.c
-_columns = [_document.place, _document.subject, _document.body, _document.seen_by]
-_into = [INDEX.c.rowid, INDEX.c.subject, INDEX.c.body, INDEX.c.seen_by]
 _ticket_is = _document.place == bindparam("ticket_id") * PLACES
 _of_ticket = _document.place.between(bindparam("ticket_id") * PLACES, bindparam("ticket_id") * PLACES + PLACES - 1)
 
 
-class _Some(NamedTuple):
-    """What is done with some documents: out of the index, into it, or away with them."""
-
-    leave: Statement
-    enter: Statement
-    delete: Statement
-
-
-def _some(where: ColumnElement[bool]) -> _Some:
-    known = select(literal("delete"), *_columns).where(where)  # FTS5's command
-    return _Some(
-        Statement(insert(INDEX).from_select([INDEX.c.search_index, *_into], known)),
-        Statement(insert(INDEX).from_select(_into, select(*_columns).where(where))),
-        Statement(delete(SearchDocument).where(where)),
-    )
-
-
-_ITSELF = _some(_ticket_is)
-_ALL = _some(_of_ticket)
-_SEEN = _some(and_(_of_ticket, _document.seen_by != ""))
-_SAID = _some(_document.comment_id == bindparam("comment_id"))
-_PLACED = _some(_document.place.between(bindparam("first"), bindparam("last")))
+_known = select(_document.place, _document.subject, _document.body, _document.seen_by)
+_OF_TICKET = Statement(_known.where(_of_ticket))
+_OF_COMMENT = Statement(_known.where(_document.comment_id == bindparam("comment_id")))
+_AT_TICKET = Statement(_known.where(_of_ticket))
+_OF_COMMENT = Statement(_known.where(_document.comment_id == bindparam("comment_id")))
+_AT_PLACE = Statement(_known.where(_document.place == bindparam("place")))
+_DELETE_OF_TICKET = Statement(delete(SearchDocument).where(_of_ticket))
+_DELETE_OF_COMMENT = Statement(delete(SearchDocument).where(_document.comment_id == bindparam("comment_id")))
 
 _ADD = Bulk(SearchDocument.__table__, ("place", "ticket_id", "comment_id", "subject", "body", "seen_by"))
+_ENTER = Bulk(INDEX, ("rowid", "subject", "body", "seen_by"))
+_LEAVE = Bulk(INDEX, ("search_index", "rowid", "subject", "body", "seen_by"))
+_ENTER_ALL = Statement(
+    insert(INDEX).from_select(
+        [INDEX.c.rowid, INDEX.c.subject, INDEX.c.body, INDEX.c.seen_by],
+        _known.where(_document.place.between(bindparam("first"), bindparam("last"))).order_by(_document.place),
+    )
+)
 _REWORD = Statement(
     update(SearchDocument).where(_ticket_is).values(subject=bindparam("subject"), body=bindparam("body"))
 )
@@ -88,8 +80,7 @@ def _prefixed(organization_id: int, text: str) -> str:
 def created(tx: Transaction, model: type[Base], row: Row) -> None:
     """Take in a ticket or comment that was made; anything else is not searched."""
     if model is Ticket:
-        tx.bulk(_ADD, [_of_itself(row)])
-        tx.run(_ITSELF.enter, ticket_id=row.id)
+        _add(tx, _of_itself(row))
     elif model is Comment:
         _say(tx, row)
 
@@ -98,42 +89,69 @@ def updated(tx: Transaction, model: type[Base], old: Row, new: Row) -> None:
     """Follow what was changed in a ticket or comment."""
     if model is Ticket:
         if (old.subject, old.description) != (new.subject, new.description):
-            _, _, _, subject, body, _ = _of_itself(new)
-            tx.run(_ITSELF.leave, ticket_id=new.id)
+            place, _, _, subject, body, _ = _of_itself(new)
+            _note(tx, tx.all(_AT_PLACE, place=place))
             tx.run(_REWORD, ticket_id=new.id, subject=subject, body=body)
-            tx.run(_ITSELF.enter, ticket_id=new.id)
         if old.contact_id != new.contact_id:
-            tx.run(_SEEN.leave, ticket_id=new.id)
+            _note(tx, tx.all(_OF_TICKET, ticket_id=new.id))
             tx.run(_SHOW, ticket_id=new.id, seen_by=sight(new.organization_id, new.contact_id))
-            tx.run(_SEEN.enter, ticket_id=new.id)
     elif model is Comment:
         said = ("ticket_id", "body", "visibility")
         if any(getattr(old, name) != getattr(new, name) for name in said):
-            known = tx.first(_PLACE, comment_id=new.id)
+            known = tx.first(_OF_COMMENT, comment_id=new.id)
             removed(tx, model, old)
-            _say(tx, new, known.place if known is not None and known.ticket_id == new.ticket_id else None)
+            _say(tx, new, known.place if known is not None and new.ticket_id == old.ticket_id else None)
 
 
 def removed(tx: Transaction, model: type[Base], row: Row) -> None:
     """Take out a ticket with its comments, or a comment, before it is deleted."""
     if model is Ticket:
-        tx.run(_ALL.leave, ticket_id=row.id)
-        tx.run(_ALL.delete, ticket_id=row.id)
+        _note(tx, tx.all(_OF_TICKET, ticket_id=row.id))
+        tx.run(_DELETE_OF_TICKET, ticket_id=row.id)
     elif model is Comment:
-        tx.run(_SAID.leave, comment_id=row.id)
-        tx.run(_SAID.delete, comment_id=row.id)
+        _note(tx, tx.all(_OF_COMMENT, comment_id=row.id))
+        tx.run(_DELETE_OF_COMMENT, comment_id=row.id)
 
 
-def removal(where: ColumnElement[bool]) -> tuple[Statement, Statement]:
-    """Make what takes some documents out, for a job that deletes many; run the one, then the other."""
-    some = _some(where)
-    return some.leave, some.delete
+def forgetting(where: ColumnElement[bool]) -> Callable[..., None]:
+    """Make what takes the documents out that meet a condition, for a job that deletes many rows at a time."""
+    find, remove = Statement(_known.where(where)), Statement(delete(SearchDocument).where(where))
+
+    def forget(tx: Transaction, **values: Any) -> None:
+        _note(tx, tx.all(find, **values))
+        tx.run(remove, **values)
+
+    return forget
 
 
 def index(tx: Transaction, first: int, last: int) -> None:
     """Take in all tickets from one id to another, with their comments, of which none was before."""
-    tx.bulk(_ADD, list(_documents(tx, first, last)))
-    tx.run(_PLACED.enter, first=first * PLACES, last=(last + 1) * PLACES - 1)
+    tx.bulk(_ADD, _documents(tx, first, last))
+    tx.run(_ENTER_ALL, first=first * PLACES, last=(last + 1) * PLACES - 1)
+
+
+def _note(tx: Transaction, documents: Iterable[Row]) -> None:
+    """Note what the index knows of documents that change or go."""
+    known = tx.late(_follow)
+    for document in documents:
+        known.setdefault(document.place, document)
+
+
+def _add(tx: Transaction, document: tuple[Any, ...]) -> None:
+    tx.bulk(_ADD, [document])
+    tx.late(_follow).setdefault(document[0], None)
+
+
+def _follow(tx: Transaction, known: dict[int, Row | None]) -> None:
+    """Let the index follow the documents: each place in their order, for FTS5 writes a piece for each step back."""
+    for place in sorted(known):
+        old, new = known[place], tx.first(_AT_PLACE, place=place)
+        if old == new:
+            continue
+        if old is not None:
+            tx.bulk(_LEAVE, [("delete", *old)])
+        if new is not None:
+            tx.bulk(_ENTER, [new])
 
 
 def _documents(tx: Transaction, first: int, last: int) -> Iterator[tuple[Any, ...]]:
@@ -168,5 +186,4 @@ def _say(tx: Transaction, comment: Row, place: int | None = None) -> None:
     ticket = tx.one(_TICKET, ticket_id=comment.ticket_id)
     place = ticket.last + 1 if place is None else place
     if place < (comment.ticket_id + 1) * PLACES:
-        tx.bulk(_ADD, [_of_comment(comment, place, comment.organization_id, ticket.seen_by)])
-        tx.run(_SAID.enter, comment_id=comment.id)
+        _add(tx, _of_comment(comment, place, comment.organization_id, ticket.seen_by))

@@ -23,20 +23,12 @@ _NEXT = Statement(
 _LAST = Statement(delete(Organization).where(Organization.id == bindparam("of")))
 
 
-_SEARCHED = {
-    "tickets": SearchDocument.__table__.c.ticket_id,
-    "comments": SearchDocument.__table__.c.comment_id,
-}
-
-
 def _few(table: Table, key: list[Column[Any]]) -> Select[Any]:
     return select(*key).where(table.c.organization_id == bindparam("of")).limit(AT_ONCE)
 
 
-def _bites() -> Iterator[tuple[Statement, ...]]:
+def _bites() -> Iterator[Statement]:
     """Make what deletes a few rows of each table: first of those that refer to others, so that no cascade is left.
-
-    The last statement of each deletes them; what search knows of them goes before.
 
     What belongs to an organization only through a user, a session or a team goes with a few of these: with
     those that the next statements delete, since both select them alike.
@@ -46,21 +38,34 @@ def _bites() -> Iterator[tuple[Statement, ...]]:
         if "organization_id" in table.primary_key.columns:
             # Apart from the rest of the key, or SQLite reads all rows of the organization for each bite.
             key.remove(table.c.organization_id)
-            among = tuple_(*key).in_(_few(table, key))
-            yield (Statement(delete(table).where(table.c.organization_id == bindparam("of"), among)),)
+            few = tuple_(*key).in_(_few(table, key))
+            yield Statement(delete(table).where(table.c.organization_id == bindparam("of"), few))
         elif "organization_id" in table.c:
-            few = _few(table, key)
-            searched = _SEARCHED.get(table.name)
-            known = () if searched is None else indexing.removal(searched.in_(few))
-            yield (*known, Statement(delete(table).where(tuple_(*key).in_(few))))
+            yield Statement(delete(table).where(tuple_(*key).in_(_few(table, key))))
         else:
             for to in sorted(table.foreign_keys, key=lambda to: to.parent.name):
                 if to.ondelete == "CASCADE" and "organization_id" in to.column.table.c:
                     rows = select(*key).where(to.parent.in_(_few(to.column.table, [to.column]))).limit(AT_ONCE)
-                    yield (Statement(delete(table).where(tuple_(*key).in_(rows))),)
+                    yield Statement(delete(table).where(tuple_(*key).in_(rows)))
 
 
 _BITES = tuple(_bites())
+_tables = Base.metadata.tables
+_FORGET = {
+    table: indexing.forgetting(named.in_(_few(table, [table.c.id])))
+    for table, named in (
+        (_tables["tickets"], SearchDocument.ticket_id),
+        (_tables["comments"], SearchDocument.comment_id),
+    )
+}
+"""What takes the words of the rows out of the search index that the statement of their table deletes."""
+
+
+def _delete(tx: Transaction, statement: Statement, organization_id: int) -> int:
+    forget = _FORGET.get(statement.clause.table)  # type: ignore[attr-defined]  # each deletes from a table
+    if forget is not None:
+        forget(tx, of=organization_id)
+    return tx.run(statement, of=organization_id)
 
 
 def bite(tx: Transaction) -> bool:
@@ -68,7 +73,7 @@ def bite(tx: Transaction) -> bool:
     organization = tx.first(_NEXT)
     if organization is None:
         return False
-    if not any([tx.run(statement, of=organization.id) for statement in statements][-1] for statements in _BITES):
+    if not any(_delete(tx, statement, organization.id) for statement in _BITES):
         tx.run(_LAST, of=organization.id)
     return True
 
