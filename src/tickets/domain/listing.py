@@ -150,7 +150,7 @@ class Listing:
         for name, count, null in shape:
             spec = self._filters[name]
             if selective and name == "organization_id":
-                spec = replace(spec, column=_without_index(spec.column))
+                spec = replace(spec, column=without_index(spec.column))
             query = query.where(_condition(spec, name, count, null=null))
         return query
 
@@ -196,7 +196,7 @@ def slice_of(
     return Slice(rows, last if more else None, None if is_first else first)
 
 
-def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Write a column as ``+column``: the same value, for which no index is used."""
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 

@@ -1,20 +1,22 @@
 """Lists that can be searched: the filter ``search`` leaves what GET /search finds, in the list's own order."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Select, bindparam, func, select, type_coerce
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain.listing import Filter, Listing, Position, Slice, slice_of
+from tickets.domain.listing import Filter, Listing, Position, Slice, slice_of, without_index
 from tickets.domain.search import among, as_json, expression, matches, newest, read, ticket_id
 from tickets.models.search import INDEX, PLACES
 
 _FEW = 2_000
-"""Documents that are looked up and sorted; where more match, the list is walked until a page is full."""
-_LAST = 2**63 - 1
-_SMALLEST, _LARGEST = 256, 16_384
-"""Rows of a list that are looked at together, at first and at most."""
+"""Documents whose tickets are looked up and sorted; where more match, the list is walked until a page is full."""
+_CHUNKS = (256, 1_024, 4_096)
+"""Rows of the list that are looked at together; where these do not fill a page, the database walks on by itself."""
+_GAP = 1_000
+"""Ids: to read what lies between two tickets takes as long as to ask the index twice."""
 
 _MATCHING = Statement(
     select(type_coerce(func.json_group_array(ticket_id), JSON).label("ids")).where(
@@ -37,9 +39,9 @@ class SearchableListing(Listing):
         sorts: Mapping[str, ColumnElement[Any]],
     ) -> None:
         more = {
-            # Few are read and sorted instead of walking the organization: `selective`.
+            # Few are read and sorted instead of walking the organization: `selective`. Many are no way to walk.
             "id": Filter(id_column, "found", selective=True, by=among),
-            "search": Filter(id_column, "found", by=_found),
+            "search": Filter(without_index(id_column), "found", by=_found),
         }
         super().__init__(query, id_column, filters={**filters, **more}, sorts=sorts)
         self._rows = Statement(query.where(id_column.in_(among(bindparam("ids")))), raw_json=True)
@@ -58,23 +60,19 @@ class SearchableListing(Listing):
     ) -> Slice:
         """Read one page; see `Listing.page`."""
         where = _with_expression(where)
-        if not where.get("search"):
-            return super().page(tx, where=where, sort=sort, limit=limit, position=position, offset=offset)
-        rest = {name: values for name, values in where.items() if name != "search"}
-        matching = _Matching(tx, where["search"][0])
-        if matching.few is not None:
-            few = {**rest, "id": [as_json(matching.few)]}
-            return super().page(tx, where=few, sort=sort, limit=limit, position=position, offset=offset)
-        found = self._walk(tx, matching, rest, sort, offset + limit + 1, position)
-        ids = [row.id for row in found[offset : offset + limit]]
-        rows = {row.id: row for row in tx.all(self._rows, ids=as_json(ids))}
-        return slice_of(
-            [rows[each] for each in ids],
-            sort.removeprefix("-"),
-            position,
-            more=len(found) > offset + limit,
-            at_start=position is None and not offset,
-        )
+        if where.get("search"):
+            matching = _Matching(tx, where["search"][0])
+            if matching.are_few:
+                where = {**_without_search(where), "id": [as_json(sorted(matching.newest))]}
+            else:
+                found = self._walk(tx, matching, where, sort, offset + limit + 1, position)
+                if found is not None:
+                    ids = [row.id for row in found[offset : offset + limit]]
+                    rows = {row.id: row for row in tx.all(self._rows, ids=as_json(ids))}
+                    more, at_start = len(found) > offset + limit, position is None and not offset
+                    key = sort.removeprefix("-")
+                    return slice_of([rows[each] for each in ids], key, position, more=more, at_start=at_start)
+        return super().page(tx, where=where, sort=sort, limit=limit, position=position, offset=offset)
 
     def count(self, tx: Transaction, where: Where) -> int:
         """Count the rows on all pages."""
@@ -88,57 +86,53 @@ class SearchableListing(Listing):
         sort: str,
         wanted: int,
         position: Position | None,
-    ) -> list[Row]:
-        """Read the keys of the list, more and more of them at a time, until enough are of tickets that match."""
+    ) -> list[Row] | None:
+        """Read keys of the list until enough are of tickets that match; None where that is too far."""
         backwards = position is not None and position.backwards
-        found: list[Row] = []
-        size = _SMALLEST
-        while len(found) < wanted:
-            keys = self._keys.page(tx, where=where, sort=sort, limit=size, position=position)
+        rest, found = _without_search(where), list[Row]()
+        for size in _CHUNKS:
+            keys = self._keys.page(tx, where=rest, sort=sort, limit=size, position=position)
             rows = keys.rows[::-1] if backwards else keys.rows
-            found += matching.of(rows)
+            ids = matching.among([row.id for row in rows])
+            found += [row for row in rows if row.id in ids]
             position = keys.prev if backwards else keys.next
-            if position is None:
-                break
-            size = min(2 * size, _LARGEST)
-        return found[:wanted]
+            if len(found) >= wanted or position is None:
+                return found[:wanted]
+        return None
 
 
 class _Matching:
-    """The tickets that match: the newest, and from there on as far as they were asked for.
+    """The tickets that match: the newest are known, others are asked for.
 
     Attributes:
-        few: all of them, where they are few.
+        newest: their ids.
+        are_few: whether these are all.
     """
 
     def __init__(self, tx: Transaction, match: str) -> None:
         self._tx = tx
         self._match = match
         places = newest(tx, match, _FEW + 1)
-        self._ids = {place // PLACES for place in places}
-        self.few = sorted(self._ids) if len(places) <= _FEW else None
-        self._first, self._last = places[-1] // PLACES if places else 0, _LAST
+        self.newest = {place // PLACES for place in places}
+        self.are_few = len(places) <= _FEW
+        self._oldest = places[-1] // PLACES if places else 0
 
-    def of(self, rows: Sequence[Row]) -> list[Row]:
-        """Leave the rows of tickets that match."""
-        if not rows:
-            return []
-        ids = [row.id for row in rows]
-        first, last = min(ids), max(ids)
-        if last < self._first:  # far away: what lies between is not needed
-            self._ids = self._read(first, last)
-            self._first, self._last = first, last
-        if first < self._first:
-            self._ids |= self._read(first, self._first - 1)
-            self._first = first
-        if last > self._last:
-            self._ids |= self._read(self._last + 1, last)
-            self._last = last
-        return [row for row in rows if row.id in self._ids]
+    def among(self, ids: Sequence[int]) -> set[int]:
+        """Return which of some tickets match, and perhaps others."""
+        found = set(self.newest)
+        older = sorted(each for each in ids if each < self._oldest)
+        # What begins with something is put together for each question anew: ask once.
+        gap = max(older, default=0) if "*" in self._match else _GAP
+        while older:
+            last = next((n for n, (a, b) in enumerate(pairwise(older)) if b - a > gap), len(older) - 1)
+            bounds = {"first": older[0] * PLACES, "last": (older[last] + 1) * PLACES - 1}
+            found.update(self._tx.one(_MATCHING, match=self._match, **bounds).ids)
+            older = older[last + 1 :]
+        return found
 
-    def _read(self, first: int, last: int) -> set[int]:
-        bounds = {"first": first * PLACES, "last": (last + 1) * PLACES - 1}
-        return set(self._tx.one(_MATCHING, match=self._match, **bounds).ids)
+
+def _without_search(where: Where) -> Where:
+    return {name: values for name, values in where.items() if name != "search"}
 
 
 def _found(match: Any) -> Select[Any]:
