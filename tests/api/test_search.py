@@ -356,8 +356,15 @@ class TestSnippets:
         assert snippets(admin, "タワー")[0][2] == "東京<mark>タワー</mark>の印刷機"
         assert snippets(admin, "京")[0][2] == "東<mark>京</mark>タワーの印刷機"
 
+    def test_of_a_match_that_is_longer_than_a_snippet_the_beginning_is_shown(self, tenant: Tenant, admin: Client):
+        tenant.ticket(subject="Data", description=f"before {'x' * 40_000} behind")
+        [(_, _, shown)] = snippets(admin, "xx*")
+        assert shown.startswith("before <mark>xxx")
+        assert shown.endswith("xxx</mark>…")
+        assert len(shown) < 700
+
     def test_blank_lines_are_one_blank(self, tenant: Tenant, admin: Client):
-        tenant.ticket(subject="Lines", description="one\n\n\ttwo\r\nthree")
+        tenant.ticket(subject="Lines", description="one\n\n\ttwo\r\n\x01three\x7f")
         assert snippets(admin, "two")[0][2] == "one <mark>two</mark> three"
 
 

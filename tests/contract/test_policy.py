@@ -47,7 +47,7 @@ class Operation:
     def address(self, **ids: int) -> str:
         """Fill the path in, with ids of nothing where none is given, and what has to be asked."""
         path = re.sub(r"\{(\w+)\}", lambda match: str(ids.get(match[1], NOBODY)), self.path)
-        return f"{path}?q=printer" if str(self) == "searchTickets" else path
+        return f"{path}?q=printer" if self.spec.get("operationId") == "searchTickets" else path
 
     def parameters(self, where: str) -> list[str]:
         """Name the parameters in one place."""

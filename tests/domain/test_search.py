@@ -1,22 +1,37 @@
 """The index follows every change, and finds what somebody finds who reads everything."""
 
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import bindparam, select
 
 from tickets.db import Connection, Database, Statement
-from tickets.domain import comments, contacts, entities, lifecycle, merging, organizations, search, users
+from tickets.domain import (
+    comments,
+    contacts,
+    entities,
+    indexing,
+    lifecycle,
+    merging,
+    organizations,
+    search,
+    searchable,
+    users,
+)
 from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
 from tickets.domain.listings import TICKETS
 from tickets.errors import InvalidTransition
 from tickets.models import Comment, Ticket
+from tickets.models.search import PLACES
 
 WORDS = ("ink", "inkjet", "paper", "jam", "red", "to", "a", "No")
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join)
@@ -27,6 +42,7 @@ PARTS = st.one_of(
 )
 QUERIES = st.lists(PARTS, min_size=1, max_size=3).map(" ".join)
 _COMMENT = Statement(select(*Comment.__table__.c).where(Comment.id == bindparam("id")))
+_NEWEST = Statement(select(*Ticket.__table__.c).order_by(Ticket.id.desc()).limit(1))
 VISIBILITIES = st.sampled_from(("public", "internal"))
 
 
@@ -184,6 +200,120 @@ def test_the_index_follows_every_change(database: Database):
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
     machine = Here.TestCase
     machine.settings = settings(
-        max_examples=60, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=checks
+        max_examples=50, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=checks
     )
     machine().runTest()
+
+
+@pytest.fixture
+def desk(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, int]]:
+    """300 tickets of an organization, between those of another, with few matches taken for many."""
+    monkeypatch.setattr(search, "MOST_RANKED", 20)
+    monkeypatch.setattr(searchable, "_FEW", 20)
+    monkeypatch.setattr(searchable, "_CHUNKS", (8, 16))
+    monkeypatch.setattr(searchable, "_GAP", 3)
+    connection = Connection(database)
+    tx = connection.begin(write=True)
+    callers = []
+    for name in ("Mine", "Theirs"):
+        made = organizations.create(tx, name=name)
+        user = users.create(tx, SYSTEM, made.id, email=f"a@{made.slug}.example", name="A", role="admin")
+        contacts.create(tx, SYSTEM, made.id, email=f"c@{made.slug}.example", name="C", user_id=user.id)
+        callers.append(Principal(user.id, made.id, "admin", "A", frozenset({"*"})))
+    for number in range(300):
+        texts = ["the"] + [word for word, each in (("third", 3), ("tenth", 10), ("rare", 99)) if number % each == 0]
+        texts += ["old"] if number < 60 else []
+        # Of another tenant every second, and the older the more often.
+        lifecycle.create(tx, callers[number % 2], {"subject": " ".join(texts), "description": "x"})
+        if number % 5 == 0:
+            ticket = tx.one(_NEWEST)
+            for _ in range(number % 7):
+                comments.create(tx, callers[number % 2], ticket, body=" ".join(texts[1:]) or "nothing")
+    # Times in no order of the ids, some of them equal.
+    tx._connection.execute("UPDATE tickets SET created_at = (id * 7919) % 40, updated_at = id")
+    tx.settle()
+    yield tx, callers[0].organization_id
+    connection.rollback()
+    connection.close()
+
+
+def ids_of(tx: Any, organization_id: int, word: str, order: str) -> list[int]:
+    sql = f"SELECT id FROM tickets WHERE organization_id = ? AND subject LIKE ? ORDER BY {order}"
+    return [row[0] for row in tx._connection.execute(sql, [organization_id, f"%{word}%"])]
+
+
+def walked(listing: Any, tx: Any, **asked: Any) -> tuple[list[int], list[int]]:
+    """Walk a list to its end and back again."""
+    there, back = [], []
+    page = listing.page(tx, **asked)
+    assert page.prev is None
+    while True:
+        there += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        page = listing.page(tx, **asked, position=page.next)
+    back = [row.id for row in page.rows]
+    while page.prev is not None:
+        page = listing.page(tx, **asked, position=page.prev)
+        back = [row.id for row in page.rows] + back
+    assert page.next is not None or there == back
+    return there, back
+
+
+@pytest.mark.parametrize("word", ["the", "th*", "third", "tenth", "rare", "old", "the third", '"the third"', "none"])
+class TestPages:
+    """Few matches and many, near and far: each is found once, whichever way it is looked for."""
+
+    @pytest.mark.parametrize("sort", ["created_at", "-created_at", "updated_at", "-updated_at"])
+    def test_a_list_that_is_searched_keeps_its_order(self, desk: tuple[Any, int], word: str, sort: str):
+        tx, mine = desk
+        way = "DESC" if sort.startswith("-") else "ASC"
+        expected = ids_of(tx, mine, word.strip('*"'), f"{sort.removeprefix('-')} {way}, id {way}")
+        where = {"organization_id": [mine], "search": [word]}
+        assert walked(TICKETS, tx, where=where, sort=sort, limit=7) == (expected, expected)
+        assert TICKETS.count(tx, where) == len(expected)
+        page = TICKETS.page(tx, where=where, sort=sort, limit=5, offset=9)
+        assert [row.id for row in page.rows] == expected[9:14]
+        assert (page.next is None) == (len(expected) <= 14)
+        open_ones = {**where, "status": ["closed"]}
+        assert TICKETS.page(tx, where=open_ones, sort=sort, limit=5).rows == []
+
+    def test_a_search_meets_all_by_weight_or_by_age(self, desk: tuple[Any, int], word: str):
+        tx, mine = desk
+        expected = ids_of(tx, mine, word.strip('*"'), "id DESC")
+        where = {"organization_id": [mine], "q": [word]}
+        there, back = walked(search.SEARCH, tx, where=where, sort="", limit=6)
+        assert there == back
+        if len(expected) > search.MOST_RANKED:
+            assert there == expected
+        assert sorted(there, reverse=True) == expected
+
+
+def test_a_ticket_with_more_comments_than_places_keeps_those_it_has(tx: Any):
+    made = organizations.create(tx, name="Full")
+    user = users.create(tx, SYSTEM, made.id, email="a@full.example", name="A", role="admin")
+    contacts.create(tx, SYSTEM, made.id, email="c@full.example", name="C", user_id=user.id)
+    caller = Principal(user.id, made.id, "admin", "A", frozenset({"*"}))
+    ticket = lifecycle.create(tx, caller, {"subject": "Full", "description": "x"})
+    said = comments.create(tx, caller, ticket, body="the last that has a place")
+    last = (ticket.id + 1) * PLACES - 1
+    tx._connection.execute("UPDATE search_documents SET place = ? WHERE comment_id = ?", [last, said.id])
+    ticket = tx.one(comments._TICKET, id=ticket.id)
+    beyond = comments.create(tx, caller, ticket, body="beyond")
+    entities.remove(tx, SYSTEM, Comment, comments.change(tx, caller, beyond, {"body": "farther"}))
+    assert tx._connection.execute("SELECT max(place) FROM search_documents").fetchone() == (last,)
+
+
+def test_each_question_is_answered_from_the_index(database: Database):
+    """None reads a table as a whole, and what FTS5 finds is found with its words or its rowids."""
+    connection = Connection(database)
+    driver = connection.begin(write=False)._connection
+    statements = [each for module in (search, searchable, indexing) for each in vars(module).values()]
+    for statement in (each for each in statements if isinstance(each, Statement)):
+        sql = statement.compiled(database.engine.dialect).sql
+        for *_, step in driver.execute(f"EXPLAIN QUERY PLAN {sql}", defaultdict(int)):
+            asks = re.match(r"SCAN (search_index VIRTUAL TABLE INDEX \d+:M|anon_1 VIRTUAL TABLE)", step)
+            assert asks or not step.startswith("SCAN"), (sql, step)
+            assert "TEMP B-TREE" not in step, (sql, step)
+    connection.rollback()
+    connection.close()

@@ -58,7 +58,7 @@ _TICKETS = Statement(
 _COMMENTS = Statement(
     select(Comment.id, Comment.ticket_id, Comment.body, Comment.visibility)
     .where(Comment.ticket_id.between(bindparam("first"), bindparam("last")))
-    .order_by(Comment.ticket_id, Comment.id)
+    .order_by(Comment.ticket_id, Comment.created_at, Comment.id)
 )
 
 

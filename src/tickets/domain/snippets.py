@@ -13,7 +13,9 @@ _BEFORE = 40
 """Of these, how many lie before the first match."""
 _MOST = 200
 """Matches of a text that are looked at."""
-_BLANK = re.compile(r"\s+")
+_LONGEST = 640
+"""Characters of the text, where a match is longer than a snippet."""
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]+")
 
 
 class _Match(NamedTuple):
@@ -33,15 +35,15 @@ def snippet(text: str, phrases: Sequence[Phrase]) -> str | None:
         return None
     first = _best(found)
     begin = _word_start(text, max(0, found[first].start - _BEFORE))
-    end = _word_end(text, max(begin + _WIDTH, found[first].end))
+    end = min(max(_word_end(text, begin + _WIDTH), found[first].end), begin + _LONGEST)
     pieces, here = [], begin
     for match in found:
-        if match.end > end:
+        if match.start >= end:
             break
         if match.start >= begin and match.end > here:  # pairs of characters, and phrases, may overlap
-            start = max(match.start, here)
-            pieces += [escape(text[here:start]), "<mark>", escape(text[start : match.end]), "</mark>"]
-            here = match.end
+            start, stop = max(match.start, here), min(match.end, end)
+            pieces += [escape(text[here:start]), "<mark>", escape(text[start:stop]), "</mark>"]
+            here = stop
     pieces.append(escape(text[here:end]))
     shown = _BLANK.sub(" ", "".join(pieces).replace("</mark><mark>", "")).strip()
     return f"{'…' if begin else ''}{shown}{'…' if end < len(text) else ''}"
