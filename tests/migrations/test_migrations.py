@@ -23,6 +23,7 @@ from sqlalchemy import JSON, Boolean, Inspector, Integer, LargeBinary, MetaData,
 from service import ProcessService
 from tickets import migrations
 from tickets.db import Database
+from tickets.domain.search import SEARCH
 from tickets.models import Base
 from tickets.settings import Settings, shipped
 
@@ -232,6 +233,26 @@ class TestUpgrade:
         migrations.upgrade(database)
         contacts = [(row["user_id"], row["version"]) for row in content(database.path)["contacts"]]
         assert contacts == [(1, 1), (None, 3), (3, 3)]
+
+    def test_what_was_written_before_there_was_a_search_is_found(self, database: Database):
+        migrations.upgrade(database, "0008")
+        fill(database)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("UPDATE comments SET ticket_id = 3 WHERE id = 2")
+        migrations.upgrade(database)
+        with database.read() as tx:
+
+            def found(q: str, **seen: Any) -> dict[int, list[int | None]]:
+                page = SEARCH.page(tx, where={"organization_id": [3], "q": [q], **seen}, sort="", limit=9)
+                return {row.id: [each.comment_id for each in row.found] for row in page.rows}
+
+            assert found("subject") == {3: [None]}
+            assert found("desc*") == {3: [None]}
+            assert found("body") == {3: [3, 2]}
+            assert found("body", own_contact_id=[3]) == {3: [2]}  # the other is an internal note
+            assert found('"subject 2"') == {}
+        with closing(sqlite3.connect(database.path)) as connection:
+            connection.execute("INSERT INTO search_index (search_index, rank) VALUES ('integrity-check', 1)")
 
     def test_rows_that_point_nowhere_are_told(self, database: Database):
         migrations.upgrade(database)

@@ -5,6 +5,7 @@ at each savepoint otherwise. It has to be told what it knew of a document: that 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
@@ -155,30 +156,33 @@ def _follow(tx: Transaction, known: dict[int, Row | None]) -> None:
 
 
 def _documents(tx: Transaction, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+    prefixed = cache(_prefixed)  # many say the same
     comments = iter(tx.all(_COMMENTS, first=first, last=last))
     comment = next(comments, None)
     for ticket in tx.all(_TICKETS, first=first, last=last):
-        itself = _of_itself(ticket)
+        itself = _of_itself(ticket, prefixed)
         yield itself
         place = itself[0]
         while comment is not None and comment.ticket_id == ticket.id:
             place += 1
             if place < (ticket.id + 1) * PLACES:
-                yield _of_comment(comment, place, ticket.organization_id, itself[-1])
+                yield _of_comment(comment, place, ticket.organization_id, itself[-1], prefixed)
             comment = next(comments, None)
 
 
-def _of_itself(ticket: Row) -> tuple[Any, ...]:
+def _of_itself(ticket: Row, prefixed: Callable[[int, str], str] = _prefixed) -> tuple[Any, ...]:
     of = ticket.organization_id
     return (
         *(ticket.id * PLACES, ticket.id, None),
-        *(_prefixed(of, ticket.subject), _prefixed(of, ticket.description), sight(of, ticket.contact_id)),
+        *(prefixed(of, ticket.subject), prefixed(of, ticket.description), sight(of, ticket.contact_id)),
     )
 
 
-def _of_comment(comment: Row, place: int, organization_id: int, seen_by: str) -> tuple[Any, ...]:
+def _of_comment(
+    comment: Row, place: int, organization_id: int, seen_by: str, prefixed: Callable[[int, str], str] = _prefixed
+) -> tuple[Any, ...]:
     seen_by = "" if comment.visibility == "internal" else seen_by
-    return (place, comment.ticket_id, comment.id, "", _prefixed(organization_id, comment.body), seen_by)
+    return (place, comment.ticket_id, comment.id, "", prefixed(organization_id, comment.body), seen_by)
 
 
 def _say(tx: Transaction, comment: Row, place: int | None = None) -> None:
