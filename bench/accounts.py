@@ -19,6 +19,7 @@ from rich.table import Table
 from tickets import migrations
 from tickets.db import Database
 from tickets.domain import organizations, passwords, users
+from tickets.domain.events import SYSTEM
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.settings import Settings
 
@@ -39,7 +40,7 @@ def main() -> None:
             migrations.upgrade(database)
             with database.write() as tx:
                 acme = organizations.create(tx, name="Acme")
-                ada = users.create(tx, acme.id, email=KNOWN, name="Ada", role="admin")
+                ada = users.create(tx, SYSTEM, acme.id, email=KNOWN, name="Ada", role="admin")
                 passwords.store(tx, ada.id, passwords.hashed("correct horse battery"))
         limits = {f"TICKETS_RATE_LIMIT_{name}": "1000000/minute" for name in ("ANONYMOUS", "AUTH", "LOGIN")}
         service = subprocess.Popen(  # noqa: S603 - ours

@@ -113,6 +113,12 @@ class Tenant:
         """Make a team."""
         return self.create("/teams", **{"name": f"Team {next(_numbers)}", **values})
 
+    def sla_policy(self, **values: Any) -> dict[str, Any]:
+        """Make a service level policy."""
+        target = {"first_response_minutes": 30, "resolution_minutes": 90}
+        targets = dict.fromkeys(("urgent", "high", "medium", "low"), target)
+        return self.create("/sla-policies", **{"name": f"Policy {next(_numbers)}", "targets": targets, **values})
+
     def comment(self, ticket: dict[str, Any], **values: Any) -> dict[str, Any]:
         """Comment on a ticket as the admin."""
         return self.create(f"/tickets/{ticket['id']}/comments", **{"body": "On it.", **values})

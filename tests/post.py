@@ -29,9 +29,9 @@ class Mailbox:
         """Wait for so many mails to an address.
 
         Raises:
-            TimeoutError: they do not come within ten seconds.
+            TimeoutError: they do not come within 30 seconds.
         """
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while len(found := self.of(address)) < count:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(found)} of {count} mails to {address}")

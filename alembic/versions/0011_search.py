@@ -1,7 +1,7 @@
 """The search index, with all tickets and comments there are.
 
 Revision: 0011
-Follows: 0008
+Follows: 0012
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from tickets.domain import indexing
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

@@ -119,7 +119,7 @@ def _connexion_app(
         security_map=security_map(authenticator),
     )
     runtime.flask_app = app.app
-    app.app.register_blueprint(pages.blueprint(document, __version__))
+    app.app.register_blueprint(pages.blueprint(document, __version__, runtime.services.settings.well_known_dir))
     # A dictionary, since Connexion would render a file as a Jinja template; a copy, since it changes it.
     app.add_api(copy.deepcopy(document.data))
     for kind in (Problem, ProblemException, HTTPException, Exception):

@@ -2,7 +2,7 @@
 
 import re
 import time
-from datetime import UTC, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 SECOND = 1_000
@@ -20,20 +20,28 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-@lru_cache(maxsize=8192)
-def _whole_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
+@lru_cache(maxsize=4096)
+def _date(days: int) -> str:
+    return (_EPOCH + timedelta(days)).isoformat()
 
 
-@lru_cache(maxsize=16_384)
+_EPOCH = date(1970, 1, 1)
+# A list shows some 200 times: put together from what is written already, one takes a tenth of what formatting takes.
+_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60))
+_SECONDS = tuple(f"{second:02d}." for second in range(60))
+_MILLIS = tuple(f"{millis:03d}Z" for millis in range(1000))
+
+
 def rfc3339(millis: int) -> str:
     """Write a time as the API shows it: RFC 3339, UTC, milliseconds and ``Z``.
 
     >>> rfc3339(1767323045678)
     '2026-01-02T03:04:05.678Z'
     """
-    seconds, fraction = divmod(millis, 1000)
-    return f"{_whole_second(seconds)}.{fraction:03d}Z"
+    days, rest = divmod(millis, DAY)
+    minute, rest = divmod(rest, MINUTE)
+    second, rest = divmod(rest, SECOND)
+    return _date(days) + _MINUTES[minute] + _SECONDS[second] + _MILLIS[rest]
 
 
 def parse_rfc3339(text: str) -> int:

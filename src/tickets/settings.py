@@ -182,6 +182,8 @@ class Settings:
         smtp_url: the server that takes mail; without one, mail is written to `mail_dir`.
         mail_dir: folder for mail as files; the default is ``mail`` under `var_dir`.
         mail_from: whom mail is from.
+        well_known_dir: folder whose JSON files are served under ``/.well-known/`` (RFC 8615); the default is
+            ``well-known`` under `var_dir`.
     """
 
     var_dir: Path = _setting(Path, default=None)
@@ -212,11 +214,13 @@ class Settings:
     smtp_url: str = _setting(_smtp_url, default="", repr=False)
     mail_dir: Path = _setting(Path, default=None)
     mail_from: str = _setting(_mailbox, default="Ticketing <tickets@localhost>")
+    well_known_dir: Path = _setting(Path, default=None)
 
     def __post_init__(self) -> None:
         var_dir = (self.var_dir or _default_var()).absolute()
         object.__setattr__(self, "var_dir", var_dir)
-        object.__setattr__(self, "mail_dir", (self.mail_dir or var_dir / "mail").absolute())
+        for name, folder in (("mail_dir", "mail"), ("well_known_dir", "well-known")):
+            object.__setattr__(self, name, (getattr(self, name) or var_dir / folder).absolute())
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{var_dir / 'tickets.db'}")
         if any(len(key) < MIN_SECRET for key in self._secret_keys()):

@@ -201,6 +201,27 @@ class TeamUpdate(TypedDict):
     version: NotRequired[Version]
 
 
+SlaPosition: TypeAlias = int
+
+
+SlaTeamIds: TypeAlias = list[Id]
+
+
+SlaMinutes: TypeAlias = int
+
+
+class SlaTarget(TypedDict):
+    first_response_minutes: SlaMinutes
+    resolution_minutes: SlaMinutes
+
+
+class SlaTargets(TypedDict):
+    urgent: SlaTarget
+    high: SlaTarget
+    medium: SlaTarget
+    low: SlaTarget
+
+
 ExternalId: TypeAlias = str | None
 
 
@@ -271,6 +292,15 @@ Tag: TypeAlias = str
 Tags: TypeAlias = list[Tag]
 
 
+class Sla(TypedDict):
+    policy_id: int | None
+    first_response_minutes: SlaMinutes
+    first_response_due_at: Timestamp
+    resolution_minutes: SlaMinutes
+    resolution_due_at: Timestamp
+    paused_at: NullableTimestamp | None
+
+
 AssigneeFilter: TypeAlias = str
 
 
@@ -291,6 +321,8 @@ class Ticket(TypedDict):
     tags: Tags
     custom_fields: Fields
     merged_into_id: int | None
+    is_breached: bool
+    sla: Sla
     first_responded_at: NullableTimestamp | None
     resolved_at: NullableTimestamp | None
     closed_at: NullableTimestamp | None
@@ -344,6 +376,25 @@ class TicketReplace(TypedDict):
     version: NotRequired[Version]
 
 
+class TicketBulkDelete(TypedDict):
+    op: Literal['delete']
+    id: Id
+    version: Version
+
+
+class TicketBulkPatch(TypedDict):
+    subject: NotRequired[TicketSubject]
+    description: NotRequired[TicketDescription]
+    status: NotRequired[TicketStatus]
+    priority: NotRequired[TicketPriority]
+    type: NotRequired[TicketType]
+    contact_id: NotRequired[Id]
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+
+
 CommentVisibility: TypeAlias = Literal['public', 'internal']
 
 
@@ -386,7 +437,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'api_keys:read', 'api_keys:write', 'search:read', 'events:read', 'audit:read']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'events:read', 'stats:read', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -444,6 +495,37 @@ class ApiKeyCreate(TypedDict):
 
 class ApiKeyRotation(TypedDict):
     overlap_seconds: NotRequired[int]
+
+
+Count: TypeAlias = int
+
+
+class ByStatus(TypedDict):
+    open: Count
+    in_progress: Count
+    pending: Count
+    resolved: Count
+    closed: Count
+
+
+class ByPriority(TypedDict):
+    low: Count
+    medium: Count
+    high: Count
+    urgent: Count
+
+
+class TopUser(TypedDict):
+    id: Id
+    name: Name
+    email: Email
+    tickets_count: Count
+
+
+Median: TypeAlias = float | None
+
+
+P90: TypeAlias = float | None
 
 
 AuditMethod: TypeAlias = str
@@ -542,42 +624,22 @@ class ApiKeyList(TypedDict):
     prev_cursor: PrevCursor | None
 
 
-SearchText: TypeAlias = str
-
-
-SearchField: TypeAlias = Literal['subject', 'description', 'comment']
-
-
-class Snippet(TypedDict):
-    field: SearchField
-    comment_id: int | None
-    text: str
-
-
-class SearchResult(TypedDict):
-    ticket: Ticket
-    snippets: list[Snippet]
-
-
-class SearchResultList(TypedDict):
-    data: list[SearchResult]
-    next_cursor: NextCursor | None
-    prev_cursor: PrevCursor | None
-
-
 Since: TypeAlias = int
 
 
 EventEntity: TypeAlias = Literal['ticket', 'comment', 'contact', 'user', 'team']
 
 
-EventType: TypeAlias = Literal['ticket.created', 'ticket.updated', 'ticket.deleted', 'ticket.merged', 'comment.created', 'comment.updated', 'comment.deleted', 'contact.created', 'contact.updated', 'contact.deleted', 'user.created', 'user.updated', 'user.deleted', 'team.created', 'team.updated', 'team.deleted']
+EventType: TypeAlias = Literal['ticket.created', 'ticket.updated', 'ticket.deleted', 'ticket.merged', 'ticket.sla_warning', 'ticket.sla_breached', 'comment.created', 'comment.updated', 'comment.deleted', 'contact.created', 'contact.updated', 'contact.deleted', 'user.created', 'user.updated', 'user.deleted', 'team.created', 'team.updated', 'team.deleted']
 
 
 class Actor(TypedDict):
     type: Literal['user', 'system']
     id: int | None
     name: str
+
+
+SlaTargetName: TypeAlias = Literal['first_response', 'resolution']
 
 
 class Change(TypedDict):
@@ -594,6 +656,7 @@ class Event(TypedDict):
     changes: NotRequired[dict[str, Change]]
     status_changed: NotRequired[bool]
     previous_status: NotRequired[TicketStatus]
+    target: NotRequired[SlaTargetName]
 
 
 class EventList(TypedDict):
@@ -648,6 +711,74 @@ class Me(TypedDict):
     scopes: Scopes
 
 
+SlaTypes: TypeAlias = list[TicketType]
+
+
+class SlaConditions(TypedDict):
+    types: SlaTypes
+    team_ids: SlaTeamIds
+
+
+class SlaConditionsInput(TypedDict):
+    types: NotRequired[SlaTypes]
+    team_ids: NotRequired[SlaTeamIds]
+
+
+class SlaPolicy(TypedDict):
+    id: Id
+    organization_id: Id
+    name: Name
+    position: SlaPosition
+    conditions: SlaConditions
+    targets: SlaTargets
+    version: Version
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class SlaPolicyCreate(TypedDict):
+    name: Name
+    position: NotRequired[SlaPosition]
+    conditions: NotRequired[SlaConditionsInput]
+    targets: SlaTargets
+
+
+class SlaPolicyUpdate(TypedDict):
+    name: NotRequired[Name]
+    position: NotRequired[SlaPosition]
+    conditions: NotRequired[SlaConditionsInput]
+    targets: NotRequired[SlaTargets]
+    version: NotRequired[Version]
+
+
+class TicketBulkUpdate(TypedDict):
+    op: Literal['update']
+    id: Id
+    version: Version
+    patch: TicketBulkPatch
+
+
+class Stats(TypedDict):
+    total_tickets: int
+    total_unprocessed_tickets: int
+    top_user: TopUser | None
+    most_recent_processed_at: str | None
+    by_status: ByStatus
+    by_priority: ByPriority
+
+
+class FirstResponseTime(TypedDict):
+    count: Count
+    median: Median | None
+    p90: P90 | None
+
+
+class ResolutionTime(TypedDict):
+    count: Count
+    median: Median | None
+    p90: P90 | None
+
+
 class Readiness(TypedDict):
     status: Literal['ready']
     checks: ReadinessChecks
@@ -668,3 +799,56 @@ class OrganizationList(TypedDict):
     data: list[Organization]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
+
+
+class SlaPolicyList(TypedDict):
+    data: list[SlaPolicy]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+TicketBulkOperation: TypeAlias = TicketBulkUpdate | TicketBulkDelete
+
+
+class TicketBulkResult(TypedDict):
+    id: Id
+    status: int
+    ticket: NotRequired[Ticket]
+    problem: NotRequired[Problem]
+
+
+class TicketBulkResults(TypedDict):
+    results: list[TicketBulkResult]
+
+
+TicketStatsEntry = TypedDict(
+    'TicketStatsEntry',
+    {
+        'from': Timestamp,
+        'to': Timestamp,
+        'group': str,
+        'created': int,
+        'resolved': int,
+        'closed': int,
+        'first_response_seconds': FirstResponseTime,
+        'resolution_seconds': ResolutionTime,
+    },
+)
+
+
+class TicketBulk(TypedDict):
+    operations: list[TicketBulkOperation]
+    atomic: NotRequired[bool]
+
+
+TicketStats = TypedDict(
+    'TicketStats',
+    {
+        'from': Timestamp,
+        'to': Timestamp,
+        'interval': Literal['hour', 'day', 'week', 'month'],
+        'timezone': Timezone,
+        'group_by': Literal['none', 'status', 'priority', 'type', 'team', 'assignee'],
+        'data': list[TicketStatsEntry],
+    },
+)

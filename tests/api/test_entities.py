@@ -29,6 +29,8 @@ class Kind:
         return client, path, made(client.post(path, json=body))
 
 
+PRIORITIES = ("urgent", "high", "medium", "low")
+TARGETS = {priority: {"first_response_minutes": 5, "resolution_minutes": 60} for priority in PRIORITIES}
 KINDS = [
     Kind("/organizations", lambda t: {"name": "Org", "slug": f"org-{t.number}"}, {"name": "New"}, role="platform"),
     Kind("/users", lambda t: {"email": f"e{t.number}@example.org", "name": "U", "role": "agent"}, {"name": "New"}),
@@ -36,6 +38,7 @@ KINDS = [
     Kind("/contacts", lambda _: {"email": "c@example.org", "name": "C"}, {"attributes": {"vip": True}}),
     Kind("/tickets", lambda _: {"subject": "S", "description": "D"}, {"tags": ["new"]}),
     Kind("/comments", lambda t: {"ticket_id": t.ticket()["id"], "body": "B"}, {"body": "New"}),
+    Kind("/sla-policies", lambda _: {"name": "Policy", "targets": TARGETS}, {"position": 7}),
     Kind("/api-keys", lambda _: {"name": "Key"}, {}),
 ]
 CHANGEABLE = [kind for kind in KINDS if kind.change]

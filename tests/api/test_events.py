@@ -241,11 +241,14 @@ def fold(events: list[Entity]) -> dict[int, Entity]:
         if event["type"] == "ticket.deleted":
             assert state.pop(ticket["id"]) == ticket
             continue
-        if event["type"] == "ticket.updated":
+        if event["type"] != "ticket.created" and "changes" not in event:
+            assert state[ticket["id"]] == ticket  # what is told of a due time changes nothing by itself
+            continue
+        if event["type"] != "ticket.created":
             before = state[ticket["id"]]
             assert all(before[name] == change["old"] for name, change in event["changes"].items())
             changed = {name: change["new"] for name, change in event["changes"].items()}
-            moved = {"version": before["version"] + 1, "updated_at": ticket["updated_at"]}
+            moved = {"version": before["version"] + 1, "updated_at": ticket["updated_at"], "sla": ticket["sla"]}
             assert {**before, **changed, **moved} == ticket
         else:
             assert ticket["version"] == 1

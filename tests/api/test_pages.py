@@ -40,3 +40,19 @@ def test_a_file_that_is_known_already_is_not_sent_again(anonymous, service):
 
 def test_a_file_that_is_none_is_a_problem(anonymous, service):
     problem(anonymous.get(f"{service.origin}/docs/nothing.js", headers={"range": "bytes=0-9"}), 404, "not_found")
+
+
+class TestWellKnown:
+    def test_the_operators_json_files_are_served(self, anonymous, service):
+        folder = service.settings.well_known_dir
+        folder.mkdir(exist_ok=True)
+        (folder / "ticketing.json").write_text('{"support": "help@acme.example"}')
+        response = anonymous.get(f"{service.origin}/.well-known/ticketing.json")
+        assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+        assert response.json() == {"support": "help@acme.example"}
+
+    @pytest.mark.parametrize(
+        "name", ["nothing.json", "ticketing", "..%2Fsecret.key", "%2E%2E%2Fx.json", "a/b.json", ".json"]
+    )
+    def test_nothing_else_is(self, anonymous, service, name):
+        problem(anonymous.get(f"{service.origin}/.well-known/{name}"), 404, "not_found")

@@ -157,13 +157,14 @@ class TestCreateTicket:
             "tags": [],
             "custom_fields": {},
             "merged_into_id": None,
+            "is_breached": False,
             "first_responded_at": None,
             "resolved_at": None,
             "closed_at": None,
             "version": 1,
         }
         assert expected.items() <= body.items()
-        assert body.keys() - expected.keys() == {"id", "contact_id", "created_at", "updated_at"}
+        assert body.keys() - expected.keys() == {"id", "contact_id", "sla", "created_at", "updated_at"}
 
     def test_everything_can_be_set(self, tenant, admin):
         fields = {

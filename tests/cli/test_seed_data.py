@@ -13,8 +13,9 @@ from tickets.cli.environment import contract
 from tickets.cli.seed import _NUMBERED
 from tickets.contract.validation import Checker
 from tickets.db import Transaction
-from tickets.domain import organizations, records
+from tickets.domain import organizations, records, sla, sla_policies
 from tickets.models import Ticket
+from tickets.models.tickets import PRIORITIES
 
 TABLES = {
     "organizations": "name, slug, created_at, updated_at",
@@ -110,6 +111,31 @@ class TestContent:
     def test_times_fit_the_status(self, acme: Desk, wrong: str):
         acme.ok("seed-data", "--tickets", "2000")
         assert acme.rows(f"SELECT * FROM tickets WHERE {wrong}") == []
+
+    def test_due_times_fit_priority_status_and_policy(self, acme: Desk):
+        acme.ok("seed-data", "--tickets", "1000")
+        with acme.database() as database, database.write() as tx:
+            target = {"first_response_minutes": 30, "resolution_minutes": 525_600}
+            fields = {"name": "P", "targets": dict.fromkeys(PRIORITIES, target), "conditions": {"types": ["task"]}}
+            policy = sla_policies.create(tx, 1, fields)
+        acme.ok("seed-data", "--tickets", "1000", "--seed", "2")
+        with acme.database() as database, database.read() as tx:
+            moment = clock.now()
+            for row in tx.all(_NUMBERED, of=1, first=1, last=2_000):
+                ticket = records.find(tx, Ticket, row.id, 1)
+                assert ticket is not None
+                policies = [policy] if ticket.number > 1_000 else []
+                level = sla.stored(
+                    sla_policies.chosen(policies, ticket._asdict()),
+                    created_at=ticket.created_at,
+                    first_responded_at=ticket.first_responded_at,
+                    resolved_at=ticket.resolved_at,
+                    paused_at=ticket.updated_at if ticket.status == "pending" else ticket.resolved_at,
+                    moment=moment,
+                )
+                assert {name: getattr(ticket, name) for name in sla.COLUMNS} == level
+        for column in ("is_breached", "sla_paused_at IS NULL", "sla_policy_id"):
+            assert acme.rows(f"SELECT count(DISTINCT ifnull({column}, 0)) FROM tickets") == [(2,)], column
 
     def test_comments_fit_their_ticket(self, acme: Desk):
         acme.ok("seed-data", "--tickets", "2000")

@@ -87,6 +87,11 @@ class Operation:
             "type": "task",
             "contact_id": NOBODY,
             "into": NOBODY,
+            "targets": {
+                priority: {"first_response_minutes": 5, "resolution_minutes": 60}
+                for priority in ("urgent", "high", "medium", "low")
+            },
+            "operations": [{"op": "update", "id": NOBODY, "version": 1, "patch": {"priority": "low"}}],
         }
         required = self.schema.get("required") or [next(name for name in self.schema["properties"] if name in known)]
         made: dict[str, Any] = {name: known[name] for name in required}
@@ -293,6 +298,8 @@ class TestWhoseItIs:
             made = other.user("agent").id, "/users"
         elif noun == "comment_id":
             made = other.comment(other.ticket())["id"], "/comments"
+        elif noun == "sla_policy_id":
+            made = other.sla_policy()["id"], "/sla-policies"
         elif noun == "api_key_id":
             made = other.create("/api-keys", name="theirs")["id"], "/api-keys"
         else:
@@ -370,7 +377,9 @@ class TestWhoseItIs:
     @each(LISTS)
     def test_a_list_shows_nothing_of_another_tenant(self, tenant, other, operation):
         other.comment(other.ticket(team_id=other.team()["id"]))
+        other.sla_policy()
         team, ticket = tenant.team(), tenant.ticket()
+        tenant.sla_policy()
         tenant.comment(ticket)
         admin = tenant.client("admin")
         assert admin.patch(f"/tickets/{tenant.ticket()['id']}", json={"status": "closed"}).status_code == 200
@@ -387,6 +396,7 @@ class TestWhoseItIs:
             "contact_id",
             "ticket_id",
             "comment_id",
+            "sla_policy_id",
             "api_key_id",
         }
         assert {name for _, name in BODY_REFERENCES} == {

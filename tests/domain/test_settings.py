@@ -44,6 +44,7 @@ class TestFromEnv:
             ("smtp_url", "smtps://u:p%40ss@mail.example:465/", "smtps://u:p%40ss@mail.example:465/"),
             ("smtp_url", "smtp+starttls://u:p@[::1]:587", "smtp+starttls://u:p@[::1]:587"),
             ("mail_dir", "/srv/mail", Path("/srv/mail")),
+            ("well_known_dir", "/srv/well-known", Path("/srv/well-known")),
             ("mail_from", '"Acme, Inc." <help@acme.example>', '"Acme, Inc." <help@acme.example>'),
         ],
     )

@@ -90,7 +90,7 @@ def test_three_workers_over_20_slots_run_a_job_20_times(bench: Bench, tmp_path: 
             assert process.stdin is not None
             process.stdin.write("start\n")
             process.stdin.flush()
-        until(lambda: file.exists() and file.read_text().count("\n") >= 20, seconds=30)
+        until(lambda: file.exists() and file.read_text().count("\n") >= 20)
     finally:
         for process in crew:
             process.communicate("stop\n", timeout=20)

@@ -68,7 +68,7 @@ class Bench:
         self.database.close()
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 10) -> Any:
+def until(condition: Callable[[], Any], *, seconds: float = 30) -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

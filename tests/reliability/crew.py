@@ -1,6 +1,8 @@
-"""The service and workers, quick to start: built once, then a fork for each line on stdin (see forked.py).
+"""The service and workers, quick to start: built once, then a fork for each line on stdin.
 
-A line is ``serve`` or ``worker``; the answer is the id of the new process.
+Importing and building takes seconds, of which twenty starts would spend a minute; nothing of a run outlives
+its process, since the database is opened by the first request. A line is ``serve`` or ``worker``; the answer is
+the id of the new process.
 """
 
 import os

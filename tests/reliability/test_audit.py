@@ -37,7 +37,7 @@ def test_reads_are_not_affected_by_a_lock_and_have_their_rows_afterwards(start, 
         answers = [admin.get("/teams") for _ in range(50)]
         assert {answer.status_code for answer in answers} == {200}
         assert rows(service.database.path, NOTED) == [(0,)]
-    until(lambda: rows(service.database.path, NOTED) == [(50,)], seconds=20)
+    until(lambda: rows(service.database.path, NOTED) == [(50,)])
     assert_sound(service.database.path)
 
 

@@ -6,75 +6,20 @@ A few rounds here; TICKETS_TEST_KILLS=30 TICKETS_TEST_JOBS=600 is the whole proo
 import email
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forking import Forked
 from outcomes import assert_sound, rows
 
 from mailserver import MailServer
-from service import free_port, wait_for
-from tickets import migrations
-from tickets.db import Database
 from tickets.domain import mail
-from tickets.settings import Settings
 
 KILLS = int(os.environ.get("TICKETS_TEST_KILLS", "3"))
 JOBS = int(os.environ.get("TICKETS_TEST_JOBS", "100"))
-
-
-class Crew:
-    """A service and two workers on one queue, which die together."""
-
-    def __init__(self, var_dir: Path, smtp_port: int) -> None:
-        self.settings = Settings(var_dir=var_dir)
-        self.database = Database(self.settings)
-        migrations.upgrade(self.database)
-        self._port = free_port()
-        self._pids: list[int] = []
-        self.log = var_dir / "crew.log"
-        with self.log.open("ab") as log:
-            self._parent = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("crew.py")), str(self._port)],
-                env={
-                    **os.environ,
-                    "TICKETS_VAR_DIR": str(var_dir),
-                    "TICKETS_LOG_LEVEL": "warning",
-                    "TICKETS_SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
-                    "TICKETS_WORKER_LEASE": "1",
-                },
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-
-    def start(self) -> None:
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
-        for member in ("serve", "worker", "worker"):
-            self._parent.stdin.write(f"{member}\n")
-            self._parent.stdin.flush()
-            self._pids.append(int(self._parent.stdout.readline()))
-        wait_for(f"http://127.0.0.1:{self._port}")
-
-    def kill(self) -> None:
-        for pid in self._pids:
-            os.kill(pid, signal.SIGKILL)
-        self._pids.clear()
-
-    def stop(self) -> None:
-        self.kill()
-        with self._parent as parent:
-            assert parent.stdin is not None
-            parent.stdin.close()
-            parent.wait(10)
-        self.database.close()
 
 
 @pytest.fixture
@@ -85,8 +30,10 @@ def server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def crew(tmp_path: Path, server: MailServer) -> Iterator[Crew]:
-    made = Crew(tmp_path, server.port)
+def crew(tmp_path: Path, server: MailServer) -> Iterator[Forked]:
+    """A service and two workers on one queue."""
+    smtp = f"smtp://127.0.0.1:{server.port}"
+    made = Forked(tmp_path, "serve", "worker", "worker", TICKETS_SMTP_URL=smtp, TICKETS_WORKER_LEASE="1")
     yield made
     made.stop()
 
@@ -99,7 +46,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_sigkills_of_service_and_workers_lose_no_mail_and_a_repeated_one_keeps_its_message_id(
-    crew: Crew, server: MailServer
+    crew: Forked, server: MailServer
 ):
     began = time.monotonic()
     dice = random.Random(11)

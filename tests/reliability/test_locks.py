@@ -85,8 +85,8 @@ def test_reads_go_on_writes_get_a_503_and_then_all_is_well(start, what: str):
             time.sleep(0.02)
         took = time.monotonic() - began
     assert reads > 50
-    assert slowest < 1
-    assert LOCK_TIMEOUT - 1 < took < LOCK_TIMEOUT + 3
+    assert slowest < LOCK_TIMEOUT - 1
+    assert LOCK_TIMEOUT - 1 < took < LOCK_TIMEOUT + 10
     for answer in answers:
         assert_unavailable(answer)
     again = [writers[n].post("/tickets", json=BODY, headers={"idempotency-key": f"k{n}"}) for n in range(6)]
@@ -114,7 +114,7 @@ def test_the_use_of_a_key_is_noted_once_the_lock_is_gone(start):
     fresh = tenant.client("agent", scopes=["*"])
     with held(service.database.path, "SQLite's lock"):
         assert fresh.get("/organization").status_code == 200
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         assert fresh.get("/organization").status_code == 200
         if rows(service.database.path, "SELECT count(*) FROM api_keys WHERE last_used_at IS NULL") == [(0,)]:

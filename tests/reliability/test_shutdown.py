@@ -46,7 +46,7 @@ def test_a_write_that_has_begun_gets_its_true_answer_and_one_that_waits_is_not_d
     client = tenant.client("admin")
     begun, waiting = (tenant.ticket()["id"] for _ in range(2))
     # The first use of a key is noted, which is a write.
-    until(lambda: rows(path, "SELECT count(*) FROM api_keys WHERE last_used_at IS NOT NULL") == [(1,)], seconds=5)
+    until(lambda: rows(path, "SELECT count(*) FROM api_keys WHERE last_used_at IS NOT NULL") == [(1,)])
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(SLOW)
     service.server.config.timeout_graceful_shutdown = GRACE  # type: ignore[assignment]  # uvicorn takes any number
@@ -59,15 +59,15 @@ def test_a_write_that_has_begun_gets_its_true_answer_and_one_that_waits_is_not_d
 
     threads = [Thread(target=delete, args=(ticket,)) for ticket in (begun, waiting)]
     threads[0].start()
-    until(lambda: is_writing(path), seconds=5)
+    until(lambda: is_writing(path))
     threads[1].start()
     asked = time.monotonic()
-    until(lambda: len(service.server.server_state.tasks) == 2, seconds=5)
+    until(lambda: len(service.server.server_state.tasks) == 2)
     service.server.should_exit = True
     for thread in threads:
         thread.join(30)
     assert time.monotonic() - asked > GRACE
-    until(lambda: not service._thread.is_alive(), seconds=10)
+    until(lambda: not service._thread.is_alive())
     assert answers[begun].status_code == 204
     assert answers[waiting].status_code == 503
     assert rows(path, "SELECT id FROM tickets") == [(waiting,)]

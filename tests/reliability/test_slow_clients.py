@@ -18,7 +18,9 @@ from service import ProcessService
 TIMEOUT = 2
 STALLED = 500
 SLACK = 0.005
-"""Seconds that a busy machine adds to anything."""
+"""Seconds that a busy machine adds to any answer."""
+LATE = 8
+"""Seconds that it adds to any wait."""
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def test_500_stalled_clients_are_cut_off_and_others_hardly_notice(
             for connection in stalled:
                 waiting.register(connection, selectors.EVENT_READ)
             assert len(waiting.select(0)) == STALLED
-        assert time.perf_counter() - began < TIMEOUT + 4
+        assert time.perf_counter() - began < TIMEOUT + 2 + LATE
         for connection in stalled:
             answer = all_of(connection)
             assert answer.startswith(b"HTTP/1.1 408 ")
@@ -145,7 +147,7 @@ def test_a_client_that_dribbles_is_cut_off_as_well(process: ProcessService, key:
             try:
                 data = connection.recv(65_536)
             except TimeoutError:
-                assert time.monotonic() - began < TIMEOUT + 2, "it was not cut off"
+                assert time.monotonic() - began < TIMEOUT + LATE, "it was not cut off"
                 connection.sendall(piece)
                 continue
             except ConnectionResetError:
@@ -154,7 +156,7 @@ def test_a_client_that_dribbles_is_cut_off_as_well(process: ProcessService, key:
                 break
             got += data
         took = time.monotonic() - began
-    assert TIMEOUT - 0.5 < took < TIMEOUT + 2
+    assert TIMEOUT - 0.5 < took < TIMEOUT + LATE
     assert got.startswith(b"HTTP/1.1 200 " if where == "between" else b"HTTP/1.1 408 ")
     assert b"HTTP/1.1 408 " in got
 
@@ -164,7 +166,7 @@ def test_a_connection_that_rests_between_requests_is_closed_in_time(process: Pro
         connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
         began = time.monotonic()
         assert all_of(connection).startswith(b"HTTP/1.1 200 ")
-        assert time.monotonic() - began < TIMEOUT + 2
+        assert time.monotonic() - began < TIMEOUT + LATE
 
 
 def test_the_rest_of_a_refused_body_has_its_time_too(process: ProcessService):
@@ -173,7 +175,7 @@ def test_the_rest_of_a_refused_body_has_its_time_too(process: ProcessService):
         connection.sendall(head("wrong", 1_000))
         connection.settimeout(0.1)
         began, got = time.monotonic(), b""
-        while time.monotonic() - began < TIMEOUT + 2:
+        while time.monotonic() - began < TIMEOUT + LATE:
             try:
                 data = connection.recv(65_536)
             except TimeoutError:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from tickets import wire
+from tickets import clock, wire
 from tickets.clock import parse_rfc3339
-from tickets.domain import access, entities, lifecycle, merging
+from tickets.domain import access, bulk, entities, lifecycle, merging
 from tickets.domain.history import HISTORY
 from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, TICKETS, where
-from tickets.http.context import current
+from tickets.http.context import Call, current
 from tickets.models import Ticket
 from tickets.shapes.events import history_entry as show_entry
 from tickets.shapes.tickets import ticket as show
@@ -27,6 +27,7 @@ def list_tickets(
     assigned_to: list[str] | None = None,
     contact_id: list[int] | None = None,
     team_id: list[int] | None = None,
+    is_breached: bool | None = None,
     created_from: str | None = None,
     created_to: str | None = None,
     updated_since: str | None = None,
@@ -42,6 +43,8 @@ def list_tickets(
         assignee_id=access.assignees(call.caller, assigned_to),
         contact_id=contact_id,
         team_id=team_id,
+        breached=is_breached or None,
+        unbreached=is_breached is False or None,
         created_from=None if created_from is None else parse_rfc3339(created_from),
         created_to=None if created_to is None else parse_rfc3339(created_to),
         updated_since=None if updated_since is None else parse_rfc3339(updated_since),
@@ -88,7 +91,10 @@ def create_ticket(*, body: wire.TicketCreate) -> wire.Ticket:
 def get_ticket(*, ticket_id: int) -> wire.Ticket:
     """Show a ticket."""
     call = current()
-    return show(access.ticket(call.tx, call.caller, ticket_id))
+    ticket = access.ticket(call.tx, call.caller, ticket_id)
+    # A due time that passed is shown at once, and only later told in an event with a new version.
+    call.is_newer_than_version = ticket.breaches_at is not None and ticket.breaches_at < clock.now()
+    return show(ticket)
 
 
 def replace_ticket(*, ticket_id: int, body: wire.TicketReplace) -> wire.Ticket:
@@ -114,6 +120,13 @@ def delete_ticket(*, ticket_id: int) -> None:
     entities.remove(call.tx, call.caller.actor, Ticket, ticket)
 
 
+def update_tickets_in_bulk(*, body: wire.TicketBulk) -> wire.TicketBulkResults:
+    """Change or delete many tickets."""
+    call = current()
+    outcomes = bulk.run(call.tx, call.caller, body["operations"], atomic=body.get("atomic", False))
+    return {"results": [_shown(call, outcome) for outcome in outcomes]}
+
+
 def merge_ticket(*, ticket_id: int, body: wire.TicketMerge) -> wire.Ticket:
     """Merge a ticket into another."""
     call = current()
@@ -131,3 +144,13 @@ def list_ticket_history(*, ticket_id: int, sort: str, limit: int, cursor: str | 
         HISTORY, show_entry, where=where(ticket_id=ticket.id), sort=sort, limit=limit, cursor=cursor
     )
     return page
+
+
+def _shown(call: Call, outcome: bulk.Outcome) -> wire.TicketBulkResult:
+    result: wire.TicketBulkResult = {"id": outcome.id, "status": outcome.status}
+    if outcome.ticket is not None:
+        result["ticket"] = show(outcome.ticket)
+    if outcome.problem is not None:
+        problem: Any = call.describe(outcome.problem)
+        result["problem"] = problem
+    return result

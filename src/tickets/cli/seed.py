@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from operator import add
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from tickets.cli.failures import Failure
 from tickets.cli.output import json_option, progress, show
 from tickets.cli.seed_process import Teller, teller
 from tickets.db import Bulk, Database, Row, Statement, Transaction
-from tickets.domain import indexing, organizations, teams, users
+from tickets.domain import indexing, organizations, sla_policies, tallies, teams, users
 from tickets.models import Base, Comment, Contact, Organization, Team, Ticket, User
 
 BATCH = 5_000
@@ -161,6 +162,7 @@ def _store(tx: Transaction, organization_id: int, batch: content.Batch) -> None:
     first = last - len(batch.tickets) + 1
     tx.bulk(_ADD_TICKETS, map(add, zip(range(first, last + 1)), batch.tickets))
     made = [row.id for row in tx.all(_NUMBERED, of=organization_id, first=first, last=last)]
+    tallies.add(tx, organization_id, map(content.TALLIED, batch.tickets))
     tx.bulk(_ADD_COMMENTS, ((made[place], *said) for place, *said in batch.comments))
     indexing.index(tx, made[0], made[-1])
 
@@ -179,6 +181,8 @@ def _cast(tx: Transaction, organization: Row, total: int, seed: int, counts: Cou
         agents=[agent.id for agent in agents],
         contacts=_contacts(tx, organization, people, moment, counts),
         teams=[team.id for team in made],
+        # Plain, as they go to another process.
+        policies=[SimpleNamespace(**policy._asdict()) for policy in sla_policies.of(tx, organization.id)],
     )
 
 

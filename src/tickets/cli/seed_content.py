@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from tickets import clock
+from tickets.domain import sla, sla_policies
 
 EPOCH = clock.parse_rfc3339("2024-01-01T08:00:00Z")
 """Where the story of every organization begins; the seed moves it by less than a day."""
@@ -99,20 +100,24 @@ class Person(NamedTuple):
 
 @dataclass(frozen=True)
 class Cast:
-    """The ids of who and what tickets speak of."""
+    """The ids of who and what tickets speak of, and what is promised for these."""
 
     organization_id: int
     agents: Sequence[int]
     contacts: Sequence[int]
     teams: Sequence[int]
+    policies: Sequence[Any]
 
 
 TICKET = (
     *("organization_id", "subject", "description", "status", "priority", "type", "source"),
     *("contact_id", "assignee_id", "team_id", "created_by_id", "tags", "custom_fields"),
     *("first_responded_at", "resolved_at", "closed_at", "created_at", "updated_at", "version"),
+    *sla.COLUMNS,
 )
 """What stands where in a ticket that is told: a tuple is stored, and handed to another process, in half the time."""
+TALLIED = itemgetter(*(TICKET.index(name) for name in ("status", "priority", "created_by_id")))
+"""Takes what is tallied out of a ticket that is told."""
 
 COMMENT = (
     *("organization_id", "author_type", "user_id", "contact_id", "body", "visibility"),
@@ -157,6 +162,15 @@ def contacts(seed: int, count: int) -> list[Person]:
     return made
 
 
+def request(draw: Random) -> dict[str, Any]:
+    """Make up what somebody asks for, as POST /tickets takes it."""
+    which = draw.randrange(len(_CASES))
+    end, more, kind, tag, _ = _CASES[which]
+    subject = f"{draw.choice(_THINGS)} {draw.choice(_PLACES)} {end}"
+    priority = draw.choice(_URGENCY[which])
+    return {"subject": subject, "description": f"{subject}. {more}", "type": kind, "priority": priority, "tags": [tag]}
+
+
 class Story:
     """Makes up the tickets of one organization, one after another as time goes by.
 
@@ -173,6 +187,7 @@ class Story:
         self._total = total
         self._start = start(seed)
         self._told = 0
+        self._now = clock.now()
         # JSON text is made once for each combination, not once for each ticket.
         self._tags = {
             (case[3], more): json.dumps([case[3], more] if more else [case[3]])
@@ -208,15 +223,26 @@ class Story:
         agent = _pick(cast.agents, chance()) if triaged else None
         contact = _pick(cast.contacts, chance())
         responded, resolved, closed, updated, version = _life(draw, status, moment)
+        priority = _pick(_URGENCY[which], chance())
+        team = _pick(cast.teams, chance()) if triaged else None
+        level = sla.stored(
+            sla_policies.chosen(cast.policies, {"type": kind, "team_id": team, "priority": priority}),
+            created_at=moment,
+            first_responded_at=responded,
+            resolved_at=resolved,
+            paused_at=updated if status == "pending" else resolved,
+            moment=self._now,
+        )
         subject = f"{thing} {where} {end}"
         ticket = (
             *(cast.organization_id, subject, f"{subject}. {more}"),
-            *(status, _pick(_URGENCY[which], chance()), kind, "import"),
-            *(contact, agent, _pick(cast.teams, chance()) if triaged else None),
+            *(status, priority, kind, "import"),
+            *(contact, agent, team),
             agent if chance() < 0.2 else None,  # noqa: PLR2004 - the share raised on the phone
             self._tags[tag, _pick(("", "", "", "vip", "phone", "on-site", "follow-up"), chance())],
             _pick(self._fields, chance()),
             *(responded, resolved, closed, moment, updated, version),
+            *level.values(),
         )
         if agent is not None and chance() < 0.25 and responded is not None:  # noqa: PLR2004 - the share with comments
             said = self._said(responded, resolved or updated, agent, None if status == "pending" else contact)

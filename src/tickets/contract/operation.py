@@ -122,14 +122,15 @@ class Plan:
             return await self._stage_by_stage(scope, arguments, exchange)
 
         def perform(transaction: Transaction | Reader, acting: Principal | None) -> Response:
-            call = Call(runtime.services, acting, transaction, self.operation_id, headers.get("If-Match"))
+            call = Call(runtime.services, acting, transaction, exchange, self.operation_id, headers.get("If-Match"))
             with runtime.flask_app.app_context():
                 flask.g.call = call
-                return self._finish(self.handler(**arguments), scope)
+                response = self._finish(self.handler(**arguments), scope)
+            known = None if call.is_newer_than_version else headers.get("If-None-Match")
+            return _not_modified(response, known)
 
         if not self._writes:
-            response = await self._read(caller, perform, long=self.long or not self._long_with.isdisjoint(arguments))
-            return _not_modified(response, headers.get("If-None-Match"))
+            return await self._read(caller, perform, long=self.long or not self._long_with.isdisjoint(arguments))
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
             return await self._write(scope, caller, perform, exchange)

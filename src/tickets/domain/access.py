@@ -13,7 +13,7 @@ from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.events import Actor
 from tickets.errors import EmailNotVerified, Forbidden, InputError, NotFound, UserInactive
-from tickets.models import ApiKey, Base, Comment, Contact, Organization, Team, Ticket, User
+from tickets.models import ApiKey, Base, Comment, Contact, Organization, SlaPolicy, Team, Ticket, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,11 @@ def managed_user(tx: Transaction, caller: Principal, user_id: int) -> Row:
 def team(tx: Transaction, caller: Principal, team_id: int) -> Row:
     """Fetch a team of the caller's organization."""
     return _fetch(tx, caller, Team, "team", team_id)
+
+
+def sla_policy(tx: Transaction, caller: Principal, sla_policy_id: int) -> Row:
+    """Fetch a service level policy of the caller's organization."""
+    return _fetch(tx, caller, SlaPolicy, "SLA policy", sla_policy_id)
 
 
 def contact(tx: Transaction, caller: Principal, contact_id: int) -> Row:

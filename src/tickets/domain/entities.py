@@ -1,4 +1,4 @@
-"""Entities are stored, changed and removed here, together with the event that tells of it and what search knows."""
+"""Entities are stored, changed and removed here, with the event that tells of it, the tallies and the search index."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, or_, select
 
+from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import events, indexing, records
+from tickets.domain import events, indexing, records, sla, sla_policies, tallies
 from tickets.domain.events import Actor
 from tickets.errors import InUse
-from tickets.models import Base
+from tickets.models import Base, Ticket
 
 AT_ONCE = 500
 """Most rows that are held at a time."""
@@ -22,7 +23,13 @@ Model = type[Base]
 
 def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
     """Store a new entity, with a value for every column but id, times and version."""
-    row = records.add(tx, model, **values)
+    moment = clock.now()
+    if model is Ticket:
+        targets = sla_policies.chosen(sla_policies.of(tx, values["organization_id"]), values)
+        values |= sla.started(targets, moment)
+    row = records.add(tx, model, moment=moment, **values)
+    if model is Ticket:
+        tallies.follow(tx, None, row)
     events.created(tx, by, model, row)
     indexing.created(tx, model, row)
     return row
@@ -44,8 +51,12 @@ def change(
     Raises:
         VersionConflict: somebody else changed the entity since it was read.
     """
+    if model is Ticket:
+        changes = {**changes, **_service_level(tx, entity, changes)}
     changed = records.change(tx, model, entity, changes)
     if changed is not entity:
+        if model is Ticket:
+            tallies.follow(tx, entity, changed)
         events.updated(tx, by, model, entity, changed, verb=verb)
         indexing.updated(tx, model, entity, changed)
     return changed
@@ -64,9 +75,20 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
         while rows := tx.all(named.find, gone=entity.id):
             for row in rows:
                 change(tx, by, named.model, row, {c: None for c in named.columns if getattr(row, c) == entity.id})
+    if model is Ticket:
+        tallies.follow(tx, entity, None)
     events.deleted(tx, by, model, entity)
     indexing.removed(tx, model, entity)
     records.remove(tx, model, entity)
+
+
+def _service_level(tx: Transaction, ticket: Row, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what changes of the service level with a ticket, whoever changes it and by whichever way."""
+    different = {name: value for name, value in changes.items() if records.differs(getattr(ticket, name), value)}
+    targets = None
+    if sla.chooses(different):
+        targets = sla_policies.chosen(sla_policies.of(tx, ticket.organization_id), {**ticket._asdict(), **different})
+    return sla.followed(ticket, different, targets, max(clock.now(), ticket.updated_at))
 
 
 class _Namer(NamedTuple):

@@ -17,7 +17,7 @@ from tickets.models.events import VERBS
 from tickets.shapes.comments import comment as show_comment
 from tickets.shapes.contacts import contact as show_contact
 from tickets.shapes.teams import team as show_team
-from tickets.shapes.tickets import ticket as show_ticket
+from tickets.shapes.tickets import told_ticket as show_ticket
 from tickets.shapes.users import user as show_user
 
 AT_ONCE = 500
@@ -56,8 +56,8 @@ _KINDS: Mapping[type[Base], _Kind] = {
     User: _Kind("user", show_user),
     Team: _Kind("team", show_team),
 }
-_UNTOLD = ("version", "updated_at")
-"""Fields that change with every other."""
+_UNTOLD = ("version", "updated_at", "sla")
+"""Fields that change with others, and say nothing by themselves."""
 
 _STORE = Statement(insert(Event).values({c.name: bindparam(c.name) for c in Event.__table__.c if c.name != "id"}))
 _FORGET_HISTORY = Statement(
@@ -88,8 +88,27 @@ def created(tx: Transaction, by: Actor, model: type[Base], row: Row) -> None:
     _append(tx, by, _KINDS[model], "created", row)
 
 
-def updated(tx: Transaction, by: Actor, model: type[Base], old: Row, new: Row, *, verb: str = "updated") -> None:
-    """Tell that an entity was changed, field by field, in the words of the contract."""
+def updated(
+    tx: Transaction,
+    by: Actor,
+    model: type[Base],
+    old: Row,
+    new: Row,
+    *,
+    verb: str = "updated",
+    target: str | None = None,
+) -> None:
+    """Tell that an entity was changed, field by field, in the words of the contract.
+
+    Args:
+        tx: where to write.
+        by: who changed it.
+        model: what it is.
+        old: as it was.
+        new: as it is.
+        verb: what became of it.
+        target: which of its targets that was about, if any.
+    """
     kind = _KINDS[model]
     before, after = kind.show(old), kind.show(new)
     changes = {
@@ -97,13 +116,18 @@ def updated(tx: Transaction, by: Actor, model: type[Base], old: Row, new: Row, *
         for field, value in after.items()
         if field not in _UNTOLD and records.differs(before[field], value)
     }
-    _append(tx, by, kind, verb, new, shown=after, changes=changes)
+    _append(tx, by, kind, verb, new, shown=after, changes=changes, target=target)
+
+
+def told(tx: Transaction, model: type[Base], row: Row, *, verb: str, target: str) -> None:
+    """Tell of a target of an entity, which is not changed by that."""
+    _append(tx, SYSTEM, _KINDS[model], verb, row, target=target, moment=clock.now())
 
 
 def deleted(tx: Transaction, by: Actor, model: type[Base], row: Row) -> None:
     """Tell that an entity is gone, as it was last; nobody can ask for its history any more."""
     kind = _KINDS[model]
-    _append(tx, by, kind, "deleted", row)
+    _append(tx, by, kind, "deleted", row, moment=clock.now())
     if kind.name == "ticket":
         tx.run(_FORGET_HISTORY, of=row.id)
 
@@ -117,6 +141,8 @@ def _append(
     *,
     shown: Mapping[str, Any] | None = None,
     changes: Mapping[str, Any] | None = None,
+    target: str | None = None,
+    moment: int | None = None,
 ) -> None:
     tx.run(
         _STORE,
@@ -130,8 +156,9 @@ def _append(
         actor_name=by.name,
         data=kind.show(row) if shown is None else shown,
         changes=changes,
+        target=target,
         is_history=bool(changes) and kind.name == "ticket",
-        created_at=clock.now() if verb == "deleted" else row.updated_at,
+        created_at=row.updated_at if moment is None else moment,
     )
 
 

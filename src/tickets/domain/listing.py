@@ -5,9 +5,22 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, UnaryExpression, bindparam, func, or_, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    UnaryExpression,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.sql.operators import custom_op
 
+from tickets import clock
 from tickets.db import Row, Statement, Transaction
 
 Kind = Literal["in", "from", "before", "after", "found"]
@@ -32,6 +45,38 @@ class Filter:
     kind: Kind = "in"
     selective: bool = False
     by: Callable[[Any], Select[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Either:
+    """A filter that takes no value: rows fit one of two conditions, and none fits both.
+
+    No index could have the rows of both in order, so each is a query of its own, and the database merges what they find
+    as far as the page goes. Either may speak of `NOW`.
+
+    Attributes:
+        many: an index has what fits, in the order of each sort.
+        few: so little fits that it is read by an index of its own, whatever else is asked, and sorted.
+    """
+
+    many: ColumnElement[bool]
+    few: ColumnElement[bool] | None = None
+
+
+NOW = bindparam("now", type_=BigInteger())
+"""The moment of the request."""
+
+
+class Tally(NamedTuple):
+    """Where the number of rows is known, as long as nothing but some of the filters applies.
+
+    Attributes:
+        query: selects it as `count`.
+        filters: by name, on columns of the query.
+    """
+
+    query: Select[Any]
+    filters: Mapping[str, Filter]
 
 
 class Position(NamedTuple):
@@ -64,6 +109,7 @@ class Listing:
         id_column: the unique column that settles equal sort keys.
         filters: by name.
         sorts: by name, without the sign.
+        tally: knows how many rows there are; without it they are counted.
     """
 
     def __init__(
@@ -71,13 +117,15 @@ class Listing:
         query: Select[Any],
         id_column: ColumnElement[int],
         *,
-        filters: Mapping[str, Filter],
+        filters: Mapping[str, Filter | Either],
         sorts: Mapping[str, ColumnElement[Any]],
+        tally: Tally | None = None,
     ) -> None:
         self._query = query
         self._id = id_column
         self._filters = filters
         self._sorts = sorts
+        self._tally = tally
         self._statement = lru_cache(maxsize=256)(self._build)
         self._count = lru_cache(maxsize=64)(self._build_count)
 
@@ -107,7 +155,7 @@ class Listing:
         statement = self._statement(
             _shape(where), sort, positioned=position is not None, backwards=backwards, leaping=offset > 0
         )
-        bound: dict[str, Any] = {"limit": limit + 1, **_values(where)}
+        bound: dict[str, Any] = {"now": clock.now(), "limit": limit + 1, **_values(where)}
         if position is not None:
             bound |= {"key": position.key, "id": position.id}
         if offset:
@@ -125,34 +173,58 @@ class Listing:
         """Count the rows on all pages."""
         if _is_empty(where):
             return 0
-        found: int = tx.one(self._count(_shape(where)), **_values(where)).count
+        found: int = tx.one(self._count(_shape(where)), now=clock.now(), **_values(where)).count
         return found
 
     def _build_count(self, shape: _Shape) -> Statement:
-        return Statement(self._filtered(shape).with_only_columns(func.count().label("count")))
+        tally = self._tally
+        if tally is not None and all(name in tally.filters for name, _, _ in shape):
+            matches = (_condition(tally.filters[name], name, count, null=null) for name, count, null in shape)
+            return Statement(tally.query.where(*matches))
+        queries = self._filtered(shape)
+        if len(queries) == 1:
+            return Statement(queries[0].with_only_columns(func.count().label("count")))
+        found = union_all(*(query.with_only_columns(self._id) for query in queries)).subquery()
+        return Statement(select(func.count().label("count")).select_from(found))
 
     def _build(self, shape: _Shape, sort: str, *, positioned: bool, backwards: bool, leaping: bool) -> Statement:
         column = self._sorts[sort.removeprefix("-")]
         descending = sort.startswith("-") != backwards
-        query = self._filtered(shape)
+        queries = self._filtered(shape)
         if positioned:
-            here = tuple_(column, self._id)
             there = tuple_(bindparam("key", type_=column.type), bindparam("id", type_=self._id.type))
-            query = query.where(here < there if descending else here > there)
+            here = [tuple_(key, self._id) for key in (column, without_index(column))]
+            queries = [
+                query.where(key < there if descending else key > there)
+                for query, key in zip(queries, here, strict=False)
+            ]
+        found: Select[Any] | CompoundSelect[Any] = queries[0] if len(queries) == 1 else union_all(*queries)
         if leaping:
-            query = query.offset(bindparam("offset"))
-        order = (column.desc(), self._id.desc()) if descending else (column.asc(), self._id.asc())
-        return Statement(query.order_by(*order).limit(bindparam("limit")), raw_json=True)
+            found = found.offset(bindparam("offset"))
+        keys = (
+            (column, self._id)
+            if len(queries) == 1
+            else [found.selected_columns[str(k.key)] for k in (column, self._id)]
+        )
+        order = [key.desc() if descending else key.asc() for key in keys]
+        return Statement(found.order_by(*order).limit(bindparam("limit")), raw_json=True)
 
-    def _filtered(self, shape: _Shape) -> Select[Any]:
+    def _filtered(self, shape: _Shape) -> list[Select[Any]]:
+        """Make the query, and beside it that for the few rows which a filter finds in another way."""
+        specs = [(self._filters[name], name, count, null) for name, count, null in shape]
+        selective = any(isinstance(spec, Filter) and spec.selective for spec, *_ in specs)
         query = self._query
-        selective = any(self._filters[name].selective for name, _, _ in shape)
-        for name, count, null in shape:
-            spec = self._filters[name]
-            if selective and name == "organization_id":
-                spec = replace(spec, column=without_index(spec.column))
-            query = query.where(_condition(spec, name, count, null=null))
-        return query
+        few = query if any(isinstance(spec, Either) and spec.few is not None for spec, *_ in specs) else None
+        for spec, name, count, null in specs:
+            if isinstance(spec, Either):
+                query = query.where(spec.many)
+                few = few.where(spec.few) if few is not None and spec.few is not None else None
+                continue
+            plain = _condition(spec, name, count, null=null)
+            aside = _condition(replace(spec, column=without_index(spec.column)), name, count, null=null)
+            query = query.where(aside if selective and name == "organization_id" else plain)
+            few = None if few is None else few.where(plain if name == "organization_id" else aside)
+        return [query] if few is None else [query, few]
 
 
 def _is_empty(where: Mapping[str, Sequence[Any]]) -> bool:

@@ -3,11 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, or_, select
 
-from tickets.domain.listing import Filter, Listing
+from tickets.domain.listing import NOW, Either, Filter, Listing, Tally
 from tickets.domain.searchable import SearchableListing
-from tickets.models import ApiKey, AuditEntry, Comment, Contact, Event, Organization, Team, TeamMember, Ticket, User
+from tickets.models import (
+    ApiKey,
+    AuditEntry,
+    Comment,
+    Contact,
+    Event,
+    Organization,
+    SlaPolicy,
+    Team,
+    TeamMember,
+    Ticket,
+    TicketTally,
+    User,
+)
+from tickets.models.tickets import WAITING
 
 
 def _sorts(model: Any, *more: str) -> dict[str, ColumnElement[Any]]:
@@ -58,6 +72,14 @@ TEAMS = Listing(
     select(*_team), _team.id, filters={"organization_id": Filter(_team.organization_id)}, sorts=_sorts(Team, "name")
 )
 
+_policy = SlaPolicy.__table__.c
+SLA_POLICIES = Listing(
+    select(*_policy),
+    _policy.id,
+    filters={"organization_id": Filter(_policy.organization_id)},
+    sorts={"position": _policy.position},
+)
+
 _contact = Contact.__table__.c
 CONTACTS = Listing(
     select(*_contact),
@@ -75,6 +97,10 @@ _ticket_filters = {
     "organization_id": Filter(_ticket.organization_id),
     "own_contact_id": Filter(_ticket.contact_id, selective=True),
 }
+_tally = TicketTally.__table__.c
+_tallied = select(func.coalesce(func.sum(_tally.total), 0).label("count"))
+_tally_filters = {"organization_id": Filter(_tally.organization_id)}
+_kinds = {"status": Filter(_tally.status), "priority": Filter(_tally.priority)}
 TICKETS = SearchableListing(
     select(*_ticket),
     _ticket.id,
@@ -86,22 +112,30 @@ TICKETS = SearchableListing(
         "assignee_id": Filter(_ticket.assignee_id),
         "contact_id": Filter(_ticket.contact_id, selective=True),
         "team_id": Filter(_ticket.team_id),
+        # What is known to be breached, and what fell due since the last sweep, which empties `breaches_at`.
+        "breached": Either(many=_ticket.is_breached.is_(True), few=_ticket.breaches_at < NOW),
+        "unbreached": Either(
+            many=_ticket.is_breached.is_(False) & or_(_ticket.breaches_at.is_(None), _ticket.breaches_at >= NOW)
+        ),
         **_times(_ticket),
     },
     sorts=_sorts(Ticket),
+    tally=Tally(_tallied, _tally_filters | _kinds),
 )
 # A ticket is resolved at some time before or when it is closed: without that time it waits for work.
-OPEN_TICKETS = SearchableListing(
+OPEN_TICKETS = Listing(
     select(*_ticket).where(_ticket.resolved_at.is_(None)),
     _ticket.id,
     filters=_ticket_filters,
     sorts={"created_at": _ticket.created_at},
+    tally=Tally(_tallied.where(or_(*(_tally.status == status for status in WAITING))), _tally_filters),
 )
-CLOSED_TICKETS = SearchableListing(
+CLOSED_TICKETS = Listing(
     select(*_ticket).where(_ticket.closed_at.is_not(None)),
     _ticket.id,
     filters=_ticket_filters,
     sorts={"closed_at": _ticket.closed_at},
+    tally=Tally(_tallied.where(_tally.status == "closed"), _tally_filters),
 )
 
 _comment = Comment.__table__.c

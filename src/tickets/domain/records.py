@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.errors import VersionConflict
+from tickets.errors import InputError, VersionConflict
 from tickets.models import Base
 
 Model = type[Base]
@@ -51,9 +51,27 @@ def find(tx: Transaction, model: Model, record_id: int, organization_id: int | N
     return tx.first(_by_id(model), id=record_id, organization_id=organization_id)
 
 
-def add(tx: Transaction, model: Model, **values: Any) -> Row:
-    """Store a new entity, with a value for every column but those set here: id, times and version."""
-    moment = clock.now()
+def expect(record: Row, version: int) -> None:
+    """Check that a change is made on the record as it is.
+
+    Raises:
+        VersionConflict: ``version`` is not the present one.
+    """
+    if version != record.version:
+        detail = f"The version is {record.version} by now, not {version}; read it again and repeat your change."
+        raise VersionConflict(detail, errors=[InputError("/version", detail)])
+
+
+def add(tx: Transaction, model: Model, *, moment: int | None = None, **values: Any) -> Row:
+    """Store a new entity, with a value for every column but those set here: id, times and version.
+
+    Args:
+        tx: where to write.
+        model: what it is.
+        moment: when it is made; now unless the caller has looked at the clock already.
+        values: its other columns.
+    """
+    moment = clock.now() if moment is None else moment
     values |= {"created_at": moment, "updated_at": moment, "version": 1}
     statement, row = _insert(model)
     return row(id=tx.insert(statement, **values), **values)

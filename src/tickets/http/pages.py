@@ -11,18 +11,24 @@ from tickets.contract.document import Document
 _HERE = Path(__file__).parent
 
 
-def blueprint(document: Document, version: str) -> flask.Blueprint:
+def blueprint(document: Document, version: str, well_known: Path) -> flask.Blueprint:
     """Make the pages.
 
     Args:
         document: the contract they show.
         version: of the service.
+        well_known: the folder of the operator's own JSON files (RFC 8615).
     """
     pages = flask.Blueprint("pages", __name__, template_folder=_HERE / "templates", static_folder=_HERE / "static")
     pages.before_request(_whole)
     pages.after_request(_plain)
     _add_pages(pages, document, version)
     _add_contract(pages, document)
+
+    @pages.get("/.well-known/<name>.json")
+    def well_known_file(name: str) -> Any:
+        return flask.send_from_directory(well_known, f"{name}.json", max_age=3_600)
+
     return pages
 
 

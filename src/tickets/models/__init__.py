@@ -14,6 +14,8 @@ from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
 from tickets.models.search import SearchDocument
 from tickets.models.sessions import RefreshToken, Session
+from tickets.models.sla_policies import SlaPolicy
+from tickets.models.tallies import CreatorTally, TicketTally
 from tickets.models.teams import Team, TeamMember
 from tickets.models.tickets import Ticket
 from tickets.models.users import User
@@ -25,6 +27,7 @@ __all__ = [
     "Comment",
     "Contact",
     "Counter",
+    "CreatorTally",
     "Event",
     "IdempotencyRecord",
     "Job",
@@ -36,8 +39,10 @@ __all__ = [
     "RefreshToken",
     "SearchDocument",
     "Session",
+    "SlaPolicy",
     "Team",
     "TeamMember",
     "Ticket",
+    "TicketTally",
     "User",
 ]

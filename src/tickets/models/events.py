@@ -8,7 +8,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tickets.models.base import Base, Big
 
 _LIFE = ("created", "updated", "deleted")
-VERBS = {"ticket": (*_LIFE, "merged"), "comment": _LIFE, "contact": _LIFE, "user": _LIFE, "team": _LIFE}
+VERBS = {
+    "ticket": (*_LIFE, "merged", "sla_warning", "sla_breached"),
+    "comment": _LIFE,
+    "contact": _LIFE,
+    "user": _LIFE,
+    "team": _LIFE,
+}
 """What becomes of each kind of entity."""
 
 
@@ -36,5 +42,6 @@ class Event(Base):
     actor_name: Mapped[str] = mapped_column(String(200))
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
     changes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    target: Mapped[str | None] = mapped_column(String(20))
     is_history: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[int] = mapped_column(Big)

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, Boolean, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.models.base import Base, Big, Entity, length, one_of
 
 STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
+WAITING = ("open", "in_progress", "pending")
+"""What waits for work: no time of resolution is set."""
 PRIORITIES = ("low", "medium", "high", "urgent")
 TYPES = ("question", "incident", "problem", "task")
 SOURCES = ("api", "import", "simulation")
@@ -34,6 +36,25 @@ class Ticket(Entity, Base):
         # What waits for work, and what is done with.
         Index("ix_tickets_open", "organization_id", "created_at", "id", sqlite_where=text("resolved_at IS NULL")),
         Index("ix_tickets_closed", "organization_id", "closed_at", "id", sqlite_where=text("closed_at IS NOT NULL")),
+        # What is known to be breached, and what is not; with `breaches_at`, an index alone is enough to count these.
+        Index(
+            "ix_tickets_organization_id_is_breached_created_at",
+            *("organization_id", "is_breached", "created_at", "id", "breaches_at"),
+        ),
+        Index(
+            "ix_tickets_organization_id_is_breached_updated_at", "organization_id", "is_breached", "updated_at", "id"
+        ),
+        # What fell due since the last sweep, and what the next one tells.
+        Index("ix_tickets_breaches_at", "organization_id", "breaches_at", sqlite_where=text("breaches_at IS NOT NULL")),
+        Index("ix_tickets_sla_next_at", "sla_next_at", sqlite_where=text("sla_next_at IS NOT NULL")),
+        # How long resolution took, without a look at the ticket.
+        Index(
+            "ix_tickets_resolved",
+            "organization_id",
+            "resolved_at",
+            "created_at",
+            sqlite_where=text("resolved_at IS NOT NULL"),
+        ),
         # A contact or team implies the organization; these also serve what goes with a deleted one.
         Index("ix_tickets_contact_id", "contact_id", "created_at", "id"),
         Index("ix_tickets_team_id", "team_id", "created_at", "id", sqlite_where=text("team_id IS NOT NULL")),
@@ -67,3 +88,15 @@ class Ticket(Entity, Base):
     closed_at: Mapped[int | None] = mapped_column(Big)
     # A bare number: where a ticket went is true also when the other is deleted.
     merged_into_id: Mapped[int | None] = mapped_column(Big)
+    # Service levels; domain/sla.py says what these mean, and is alone to set them. The policy is a bare number as well:
+    # what it said is copied to here.
+    sla_policy_id: Mapped[int | None] = mapped_column(Big)
+    first_response_minutes: Mapped[int] = mapped_column(Integer, server_default="0")
+    resolution_minutes: Mapped[int] = mapped_column(Integer, server_default="0")
+    first_response_due_at: Mapped[int] = mapped_column(Big, server_default="0")
+    resolution_due_at: Mapped[int] = mapped_column(Big, server_default="0")
+    sla_paused_at: Mapped[int | None] = mapped_column(Big)
+    is_breached: Mapped[bool] = mapped_column(Boolean, server_default="0")
+    breaches_at: Mapped[int | None] = mapped_column(Big)
+    sla_told: Mapped[int] = mapped_column(Integer, server_default="0")
+    sla_next_at: Mapped[int | None] = mapped_column(Big)

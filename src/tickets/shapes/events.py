@@ -16,6 +16,8 @@ def event(row: Row) -> wire.Event:
         "actor": _actor(row),
         "data": row.data,
     }
+    if row.target is not None:
+        shown["target"] = row.target
     if row.changes is None:
         return shown
     shown["changes"] = row.changes

@@ -1,13 +1,14 @@
 """Tickets as the contract shows them."""
 
-from tickets import wire
+from tickets import clock, wire
 from tickets.clock import rfc3339
 from tickets.db import Row
 from tickets.shapes import moment
 
 
 def ticket(row: Row) -> wire.Ticket:
-    """Show a ticket."""
+    """Show a ticket as it is now: a due time can pass at any moment."""
+    resolved_at = moment(row.resolved_at)
     return {
         "id": row.id,
         "organization_id": row.organization_id,
@@ -25,10 +26,26 @@ def ticket(row: Row) -> wire.Ticket:
         "tags": row.tags,
         "custom_fields": row.custom_fields,
         "merged_into_id": row.merged_into_id,
+        "is_breached": row.is_breached or (row.breaches_at is not None and row.breaches_at < clock.now()),
+        "sla": {
+            "policy_id": row.sla_policy_id,
+            "first_response_minutes": row.first_response_minutes,
+            "first_response_due_at": rfc3339(row.first_response_due_at),
+            "resolution_minutes": row.resolution_minutes,
+            "resolution_due_at": rfc3339(row.resolution_due_at),
+            "paused_at": resolved_at if row.sla_paused_at == row.resolved_at else moment(row.sla_paused_at),
+        },
         "version": row.version,
         "first_responded_at": moment(row.first_responded_at),
-        "resolved_at": moment(row.resolved_at),
+        "resolved_at": resolved_at,
         "closed_at": moment(row.closed_at),
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
     }
+
+
+def told_ticket(row: Row) -> wire.Ticket:
+    """Show a ticket as the event log tells of it: a due time that passes is a change only when the log tells of it."""
+    shown = ticket(row)
+    shown["is_breached"] = row.is_breached
+    return shown

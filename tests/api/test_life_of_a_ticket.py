@@ -1,0 +1,234 @@
+"""Any order of what can be done to tickets, against a model of the rules that is a page long."""
+
+import copy
+from collections import Counter
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from api.checks import made, problem, walk
+from factories import Tenant
+
+Ticket = dict[str, Any]
+
+WAITING = ("open", "in_progress", "pending")
+TO = {**dict.fromkeys(WAITING, (*WAITING, "resolved", "closed")), "resolved": ("open", "closed"), "closed": ("open",)}
+DERIVED = ("version", "updated_at", "is_breached", "sla")
+"""What follows from other fields, or from the time, and has no history of its own."""
+
+places = st.integers(min_value=0, max_value=1_000)
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "status": st.sampled_from([*TO]),
+        "priority": st.sampled_from(["low", "medium", "high", "urgent"]),
+        "type": st.sampled_from(["question", "incident", "problem", "task"]),
+        "subject": st.sampled_from(["Printer", "Scanner", "Straße 東京"]),
+        "tags": st.lists(st.sampled_from(["vip", "eu", "beta"]), max_size=3, unique=True),
+        "custom_fields": st.dictionaries(st.sampled_from(["seats", "paid"]), st.sampled_from([1, True, None, "x"])),
+    },
+).filter(bool)
+
+
+class Life(RuleBasedStateMachine):
+    """Tickets of one organization, and what is known of each."""
+
+    service: Any
+
+    @initialize()
+    def found(self) -> None:
+        self.tenant = Tenant(self.service.database, self.service.origin)
+        self.admin, self.agent, self.user = (self.tenant.client(role) for role in ("admin", "agent", "user"))
+        self.live: list[Ticket] = []
+        self.numbers: list[int] = []
+
+    def teardown(self) -> None:
+        """Let the lists, the numbers, the history and the log agree with what became of everything."""
+        if not hasattr(self, "tenant"):
+            return
+        known = {ticket["id"]: ticket for ticket in self.live}
+        shown = {ticket["id"]: ticket for ticket in walk(self.admin, "/tickets", limit=3)}
+        assert shown == {number: self.admin.get(f"/tickets/{number}").json() for number in known}
+        assert self.numbers == list(range(1, len(self.numbers) + 1))
+        events = list(walk(self.admin, "/events"))
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+        for number, ticket in shown.items():
+            assert_known(ticket, known[number])
+            born = next(e["data"] for e in events if e["type"] == "ticket.created" and e["data"]["id"] == number)
+            assert_explained(born, list(walk(self.admin, f"/tickets/{number}/history")), ticket)
+        self.assert_counted(list(shown.values()))
+        self.tenant.close()
+
+    def assert_counted(self, shown: list[Ticket]) -> None:
+        """Let the statistics be what counting gives."""
+        told = self.admin.get("/stats").json()
+        assert told["total_tickets"] == len(shown)
+        assert told["total_unprocessed_tickets"] == sum(ticket["status"] in WAITING for ticket in shown)
+        for field in ("status", "priority"):
+            counts = Counter(ticket[field] for ticket in shown)
+            assert {value: count for value, count in told[f"by_{field}"].items() if count} == counts
+        creators = Counter(ticket["created_by_id"] for ticket in shown)
+        top = min(creators, key=lambda user: (-creators[user], user), default=None)
+        assert (told["top_user"] and told["top_user"]["id"]) == top
+
+    @rule(by=st.sampled_from(["admin", "user"]))
+    def create(self, by: str) -> None:
+        client = getattr(self, by)
+        ticket = made(client.post("/tickets", json={"subject": "Printer", "description": "", "tags": ["new"]}))
+        assert (ticket["version"], ticket["status"]) == (1, "open")
+        self.numbers.append(ticket["number"])
+        self.live.append({**ticket, "of_user": by == "user"})
+
+    @precondition(lambda self: self.live)
+    @rule(place=places, patch=changes)
+    def change(self, place: int, patch: Ticket) -> None:
+        ticket = self.pick(place)
+        answer = self.agent.patch(f"/tickets/{ticket['id']}", json=patch)
+        if may_move(ticket, patch):
+            ticket |= patch | {"version": ticket["version"] + differs(ticket, patch)}
+            assert_known(answer.json(), ticket)
+        else:
+            problem(answer, 409, "invalid_transition", "/status")
+
+    @precondition(lambda self: self.live)
+    @rule(place=places, status=st.sampled_from([*TO]))
+    def move(self, place: int, status: str) -> None:
+        self.change(place, {"status": status})
+
+    @precondition(lambda self: self.live)
+    @rule(place=places, patch=changes)
+    def change_what_is_stale(self, place: int, patch: Ticket) -> None:
+        ticket = self.pick(place)
+        stale = {**patch, "version": ticket["version"] + 1}
+        problem(self.admin.patch(f"/tickets/{ticket['id']}", json=stale), 409, "version_conflict", "/version")
+
+    @precondition(lambda self: self.live)
+    @rule(place=places, said=st.sampled_from([("agent", "public"), ("agent", "internal"), ("user", "public")]))
+    def comment(self, place: int, said: tuple[str, str]) -> None:
+        ticket = self.pick(place)
+        by, visibility = said
+        body = {"body": "Hello", "visibility": visibility}
+        answer = getattr(self, by).post(f"/tickets/{ticket['id']}/comments", json=body)
+        if by == "user" and not ticket["of_user"]:
+            problem(answer, 404, "not_found")
+            return
+        made(answer)
+        if by == "user" and ticket["status"] in ("pending", "resolved"):
+            ticket |= {"status": "open", "version": ticket["version"] + 1}
+        if said == ("agent", "public") and ticket["first_responded_at"] is None:
+            now = self.admin.get(f"/tickets/{ticket['id']}").json()
+            ticket |= {"first_responded_at": now["first_responded_at"], "version": ticket["version"] + 1}
+            assert now["first_responded_at"] is not None
+
+    @precondition(lambda self: self.live)
+    @rule(one=places, other=places)
+    def merge(self, one: int, other: int) -> None:
+        ticket, into = self.pick(one), self.pick(other)
+        answer = self.agent.post(f"/tickets/{ticket['id']}/merge", json={"into": into["id"]})
+        if ticket["id"] == into["id"] or ticket["merged_into_id"] or into["merged_into_id"]:
+            assert answer.status_code == 409
+            return
+        ticket |= {"status": "closed", "merged_into_id": into["id"], "version": ticket["version"] + 1}
+        assert_known(answer.json(), ticket)
+
+    @precondition(lambda self: self.live)
+    @rule(place=places)
+    def delete(self, place: int) -> None:
+        ticket = self.pick(place)
+        assert self.admin.delete(f"/tickets/{ticket['id']}").status_code == 204
+        self.live.remove(ticket)
+
+    @precondition(lambda self: self.live)
+    @rule(
+        asked=st.lists(st.tuples(places, st.none() | changes, st.booleans()), min_size=1, max_size=5),
+        atomic=st.booleans(),
+    )
+    def many(self, asked: list[tuple[int, Ticket | None, bool]], *, atomic: bool) -> None:
+        """Change and delete in bulk: no patch means delete, and some name a stale version."""
+        before = copy.deepcopy(self.live)
+        operations, expected = [], []
+        for place, patch, is_stale in asked:
+            ticket = before[place % len(before)]
+            now = next((t for t in self.live if t["id"] == ticket["id"]), None)
+            version = (now or ticket)["version"] + is_stale
+            kind = {"op": "delete"} if patch is None else {"op": "update", "patch": patch}
+            operations.append({**kind, "id": ticket["id"], "version": version})
+            expected.append(self.apply(now, patch, is_stale=is_stale))
+        answer = self.admin.post("/tickets/bulk", json={"operations": operations, "atomic": atomic})
+        failures = [status for status in expected if status >= 400]
+        if atomic and failures:
+            assert answer.status_code == failures[0]
+            self.live = before
+            return
+        results = answer.json()["results"]
+        assert [result["status"] for result in results] == expected
+        known = {ticket["id"]: ticket for ticket in self.live}
+        last = {result["id"]: result["ticket"] for result in results if "ticket" in result}
+        for number, shown in last.items():
+            if number in known:
+                assert_known(shown, known[number])
+
+    def apply(self, ticket: Ticket | None, patch: Ticket | None, *, is_stale: bool) -> int:
+        """Do one operation to what is known, and return its status."""
+        if ticket is None:
+            return 404
+        if is_stale or (patch is not None and not may_move(ticket, patch)):
+            return 409
+        if patch is None:
+            self.live.remove(ticket)
+            return 204
+        ticket |= patch | {"version": ticket["version"] + differs(ticket, patch)}
+        return 200
+
+    def pick(self, place: int) -> Ticket:
+        return self.live[place % len(self.live)]
+
+
+def may_move(ticket: Ticket, patch: Ticket) -> bool:
+    if "status" not in patch or patch["status"] == ticket["status"]:
+        return True
+    return ticket["merged_into_id"] is None and patch["status"] in TO[ticket["status"]]
+
+
+def differs(ticket: Ticket, patch: Ticket) -> bool:
+    """Tell whether anything is another value; in JSON, 1 is not true."""
+    return any(repr(ticket[name]) != repr(value) for name, value in patch.items())
+
+
+def assert_known(shown: Ticket, known: Ticket) -> None:
+    for name in ("id", "number", "version", "status", "priority", "type", "subject", "tags", "merged_into_id"):
+        assert shown[name] == known[name], name
+    assert shown["first_responded_at"] == known["first_responded_at"]
+    assert repr(shown["custom_fields"]) == repr(known["custom_fields"])
+    assert (shown["closed_at"] is not None) == (known["status"] == "closed")
+    assert (shown["resolved_at"] is not None) == (known["status"] in ("resolved", "closed"))
+
+
+def assert_explained(born: Ticket, history: list[dict[str, Any]], ticket: Ticket) -> None:
+    """Let the history lead from the ticket as it was born to what it is, step by step."""
+    state = dict(born)
+    for entry in history:
+        assert repr(state[entry["field"]]) == repr(entry["old"])
+        state[entry["field"]] = entry["new"]
+    for name in state.keys() - set(DERIVED):
+        assert state[name] == ticket[name], name
+
+
+def test_whatever_is_done_to_tickets_their_rules_hold(service):
+    class Here(Life):
+        pass
+
+    Here.service = service
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=60,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
