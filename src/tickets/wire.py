@@ -437,7 +437,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'events:read', 'stats:read', 'audit:read']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'search:read', 'events:read', 'stats:read', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -626,6 +626,29 @@ class CommentList(TypedDict):
 
 class ApiKeyList(TypedDict):
     data: list[ApiKey]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+SearchText: TypeAlias = str
+
+
+SearchField: TypeAlias = Literal['subject', 'description', 'comment']
+
+
+class Snippet(TypedDict):
+    field: SearchField
+    comment_id: int | None
+    text: str
+
+
+class SearchResult(TypedDict):
+    ticket: Ticket
+    snippets: list[Snippet]
+
+
+class SearchResultList(TypedDict):
+    data: list[SearchResult]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
 
