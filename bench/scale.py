@@ -307,9 +307,9 @@ def main() -> None:
         raw = {str(size): {title: asdict(f) for title, f in by.items()} for size, by in found.items()}
         about = (
             f"By `make bench-scale`: {LARGE:,} tickets in {scale_data.ORGANIZATIONS} organizations, of which one has "
-            f"{chosen.facts.own:,} and is asked; beside it {SMALL:,} tickets, spread alike, where the page in the middle "
-            f"is asked for instead of page {DEEP:,}. SQLite with synchronous FULL, one process for each, one request at "
-            f"a time, {chosen.rounds} x {chosen.samples} of each, in turn; figures are medians of the rounds. *few* are "
+            f"{chosen.facts.own:,} and is asked; beside it {SMALL:,} tickets, spread alike, where the page halfway "
+            f"is asked for instead of page {DEEP:,}. SQLite with synchronous FULL, one process each, one request at a "
+            f"time, {chosen.rounds} x {chosen.samples} of each, in turn; figures are medians of the rounds. *few* are "
             f"{scale_data.RARE} tickets spread over all times, *many* the value that most tickets have."
         )
         written = report.save("scale", about, grids, {"machine": on, **raw})

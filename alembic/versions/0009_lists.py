@@ -1,7 +1,7 @@
 """Tags where indexes find them, and an index in the order of change for what lists are filtered by.
 
 Revision: 0009
-Follows: 0012
+Follows: 0011
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "0009"
-down_revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

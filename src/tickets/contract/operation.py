@@ -81,6 +81,7 @@ class Plan:
         self.secret = spec.get("x-secret-response", False)
         self._runtime = runtime
         parameters = operation.parameters
+        self._long_with = frozenset(p["name"] for p in parameters if p.get("x-execution") == "thread")
         self._query = Parameters([p for p in parameters if p["in"] == "query"], "query")
         self._read_query = lru_cache(maxsize=256)(lambda query: self._query.read(parse_query(query)))
         headers = [p for p in parameters if p["in"] == "header"]
@@ -129,7 +130,7 @@ class Plan:
             return _not_modified(response, known)
 
         if not self._writes:
-            return await self._read(caller, perform, long=self.long or not _COUNTED.isdisjoint(arguments))
+            return await self._read(caller, perform, long=self.long or not self._long_with.isdisjoint(arguments))
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
             return await self._write(scope, caller, perform, exchange)
@@ -233,7 +234,7 @@ class Plan:
     def _arguments(self, scope: Scope) -> dict[str, Any]:
         arguments = dict(self._query.defaults)
         query = scope["query_string"]
-        if query:
+        if query or self._query.are_required:
             arguments.update(self._read_query(query))
         for name, value in scope["path_params"].items():
             if value > MAX_ID:
@@ -300,8 +301,6 @@ class Plan:
         return Response(self._status, headers, msgspec.json.encode(body))
 
 
-_COUNTED = frozenset({"page", "per_page", "offset"})
-"""Parameters of lists whose rows are counted and passed over then: half a million of each take a tenth of a second."""
 _PLACE = (b"cursor", b"page", b"offset")
 
 

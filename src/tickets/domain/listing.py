@@ -4,96 +4,21 @@ Which index serves a page depends on what is asked. The planner has no statistic
 here (decisions/0015).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Select,
-    UnaryExpression,
-    bindparam,
-    distinct,
-    func,
-    or_,
-    select,
-    tuple_,
-    union,
-    union_all,
-)
-from sqlalchemy.sql.operators import custom_op
+from sqlalchemy import ColumnElement, Select, bindparam, distinct, func, select, tuple_, union, union_all
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
+from tickets.domain.filters import COMPARED, Either, Filter, Tally, Values, condition, without_index
 
 FEW = 2_000
 """Rows up to which it takes milliseconds to read all that match and to sort them."""
 
-Kind = Literal["in", "from", "before", "after"]
 _Shape = tuple[tuple[str, int, bool], ...]
 """Which filters apply: the name of each, how many values it has, and whether unset is among them."""
-
-
-@dataclass(frozen=True)
-class Filter:
-    """One filter of a list.
-
-    Attributes:
-        column: what is compared.
-        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``, ``after``.
-        sorts: in whose order an index keeps the rows of one value; None where no index looks them up.
-        selective: whether its index is the one to use, whatever else is asked.
-        alone: whether that index does not begin with the organization, since the value implies it.
-        repeats: whether a row can have several of the values, and then comes once for each.
-        inside: selects what belongs to a row, of which something has to match, instead of the row itself.
-    """
-
-    column: ColumnElement[Any]
-    kind: Kind = "in"
-    sorts: tuple[str, ...] | None = None
-    selective: bool = False
-    alone: bool = False
-    repeats: bool = False
-    inside: Select[Any] | None = None
-
-
-@dataclass(frozen=True)
-class Either:
-    """A filter that takes no value: rows fit one of two conditions, and none fits both. Either may speak of `NOW`.
-
-    No index could have the rows of both in order, so each is a query of its own, and they are merged.
-
-    Attributes:
-        column: what the index of the first begins with, after the organization.
-        many: makes the first condition, of that column.
-        sorts: in whose order an index has what fits it.
-        few: so little fits the second that it is read by an index of its own, whatever else is asked, and sorted.
-    """
-
-    column: ColumnElement[Any]
-    many: Callable[[ColumnElement[Any]], ColumnElement[bool]]
-    sorts: tuple[str, ...]
-    few: ColumnElement[bool] | None = None
-    selective = alone = repeats = False
-    kind = "in"
-
-
-NOW = bindparam("now", type_=BigInteger())
-"""The moment of the request."""
-
-
-class Tally(NamedTuple):
-    """Where the number of rows is known, as long as nothing but some of the filters applies.
-
-    Attributes:
-        query: selects it as `count`.
-        filters: by name, on columns of the query.
-    """
-
-    query: Select[Any]
-    filters: Mapping[str, Filter]
 
 
 class Way(NamedTuple):
@@ -128,17 +53,6 @@ class Slice(NamedTuple):
     rows: list[Row]
     next: Position | None
     prev: Position | None
-
-
-class _Values(NamedTuple):
-    """The values of a filter that are meant, by their numbers, and whether unset is among them."""
-
-    places: Sequence[int]
-    unset: bool = False
-
-    @property
-    def number(self) -> int:
-        return len(self.places) + self.unset
 
 
 class _Place(NamedTuple):
@@ -237,12 +151,11 @@ class Listing:
         indexed = {
             name: key in spec.sorts for name, spec in self._filters.items() if name in given and spec.sorts is not None
         }
-        in_order = [name for name in indexed if indexed[name]]
-        selective = [name for name in (*in_order, *indexed) if self._filters[name].selective]
-        if selective:
-            return [Way(selective[0], gather=not indexed[selective[0]])]
-        gatherings = [Way(name, gather=True) for name in indexed if not indexed[name]]
-        return [*gatherings, Way(in_order[0]) if in_order else Way()]
+        for name, is_in_order in indexed.items():
+            if self._filters[name].selective:
+                return [Way(name, gather=not is_in_order)]
+        gatherings = [Way(name, gather=True) for name, is_in_order in indexed.items() if not is_in_order]
+        return [*gatherings, Way(next((name for name, is_in_order in indexed.items() if is_in_order), None))]
 
     def _build_probe(self, shape: _Shape, way: Way) -> Statement:
         """Make what counts the rows that a filter matches, as long as they are few."""
@@ -256,7 +169,7 @@ class Listing:
             query = tally.query
             for name, count, null in shape:
                 spec = tally.filters[name]
-                query = query.where(_condition(spec, spec.column, name, _Values(range(count), unset=null)))
+                query = query.where(condition(spec, spec.column, name, Values(range(count), unset=null)))
             return Statement(query)
         selective = next((name for name, _, _ in shape if self._filters[name].selective), None)
         query, *rest = [self._filtered(shape, Way(selective)), *self._few(shape)]
@@ -272,7 +185,7 @@ class Listing:
     ) -> Statement:
         key = sort.removeprefix("-")
         order = _Order((self._sorts[key], self._id), descending=sort.startswith("-") != backwards)
-        aside = order._replace(columns=tuple(map(_without_index, order.columns)))
+        aside = order._replace(columns=tuple(map(without_index, order.columns)))
         arms = [
             (mine, self._filtered(shape, way, key, values, tied=place.tied).where(*place.conditions))
             for mine in (aside if way.gather else order,)
@@ -291,8 +204,9 @@ class Listing:
             )
             for mine, arm in arms
         ]
-        repeats = way.lead is not None and self._filters[way.lead].repeats
-        merged: Any = keys[0] if len(keys) == 1 else union(*keys) if repeats else union_all(*keys)
+        repeats = any(self._filters[name].repeats and count > 1 for name, count, _ in shape)
+        alone: Any = keys[0].distinct() if repeats else keys[0]
+        merged: Any = alone if len(keys) == 1 else union(*keys) if repeats else union_all(*keys)
         met = arms[0][0] if len(keys) == 1 else order._replace(columns=tuple(merged.selected_columns))
         page = _cut(met.applied(merged), leaping=leaping).subquery("page")
         shown = list(self._query.selected_columns)
@@ -309,15 +223,15 @@ class Listing:
                 found.append(self._filtered(rest, Way(gather=True), "few").where(spec.few))
         return found
 
-    def _apart(self, shape: _Shape, way: Way) -> list[_Values | None]:
+    def _apart(self, shape: _Shape, way: Way) -> list[Values | None]:
         """Take the values of the leading filter apart: an index has the rows of each in order, not those of several."""
         for name, count, null in shape:
             if name == way.lead and not way.gather and count + null > 1:
-                return [*(_Values([n]) for n in range(count)), *([_Values([], unset=True)] if null else [])]
+                return [*(Values([n]) for n in range(count)), *([Values([], unset=True)] if null else [])]
         return [None]
 
     def _filtered(
-        self, shape: _Shape, way: Way, key: str = "", leading: _Values | None = None, *, tied: bool = False
+        self, shape: _Shape, way: Way, key: str = "", leading: Values | None = None, *, tied: bool = False
     ) -> Select[Any]:
         """Apply the filters, each with an index only where that is the one to use.
 
@@ -329,7 +243,7 @@ class Listing:
             tied: whether only rows with one sort key are meant.
         """
         query = self._query
-        wanted = {name: _Values(range(count), unset=null) for name, count, null in shape}
+        wanted = {name: Values(range(count), unset=null) for name, count, null in shape}
         if way.lead is not None and leading is not None:
             wanted[way.lead] = leading
         implied = way.lead is not None and self._filters[way.lead].alone and not wanted[way.lead].unset
@@ -339,15 +253,15 @@ class Listing:
                 misleads = implied
             elif spec.sorts is None or not key:
                 misleads = False
-            elif spec.kind != "in" and tied:
+            elif spec.kind in COMPARED and tied:
                 misleads = True
             else:
                 misleads = name != way.lead and (way.gather or values.number > 1 or key not in spec.sorts)
-            column = _without_index(spec.column) if misleads else spec.column
+            column = without_index(spec.column) if misleads else spec.column
             if isinstance(spec, Either):
                 query = query.where(spec.many(column))
                 continue
-            query = query.where(_condition(spec, column, name, values))
+            query = query.where(condition(spec, column, name, values))
         return query
 
 
@@ -428,24 +342,3 @@ def slice_of(
         return Slice(rows, last, first if more else None)
     is_first = position is None if at_start is None else at_start
     return Slice(rows, last if more else None, None if is_first else first)
-
-
-def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Write a column as ``+column``: the same value, for which no index is used."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
-
-
-def _condition(spec: Filter, column: ColumnElement[Any], name: str, meant: _Values) -> ColumnElement[bool]:
-    values = [bindparam(f"{name}_{place}", type_=spec.column.type) for place in meant.places]
-    if spec.kind == "from":
-        return column >= values[0]
-    if spec.kind == "before":
-        return column < values[0]
-    if spec.kind == "after":
-        return column > values[0]
-    if meant.unset and not values:
-        return column.is_(None)
-    among = column == values[0] if len(values) == 1 else column.in_(values)
-    if spec.inside is not None:
-        return spec.inside.where(among).exists()
-    return or_(among, column.is_(None)) if meant.unset else among

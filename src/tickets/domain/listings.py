@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
-from tickets.domain.listing import NOW, Either, Filter, Listing, Tally
+from tickets.domain.filters import NOW, Either, Filter, Tally
+from tickets.domain.listing import Listing
+from tickets.domain.searchable import SearchableListing
 from tickets.models import (
     ApiKey,
     AuditEntry,
@@ -125,7 +127,7 @@ _tally = TicketTally.__table__.c
 _tallied = select(func.coalesce(func.sum(_tally.total), 0).label("count"))
 _tally_filters = {"organization_id": Filter(_tally.organization_id)}
 _kinds = {"status": Filter(_tally.status), "priority": Filter(_tally.priority)}
-TICKETS = Listing(
+TICKETS = SearchableListing(
     select(*_ticket),
     _ticket.id,
     filters={
@@ -140,7 +142,7 @@ TICKETS = Listing(
     tally=Tally(_tallied, _tally_filters | _kinds),
 )
 # Tags have a table of their own, with the times of their tickets, in whose order its indexes keep them.
-TAGGED_TICKETS = Listing(
+TAGGED_TICKETS = SearchableListing(
     select(*_ticket).join(TicketTag, _tag.ticket_id == _ticket.id),
     _tag.ticket_id,
     filters={
