@@ -32,6 +32,7 @@ from tickets.domain import api_keys
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import Problem
 from tickets.http.context import Call, Services
+from tickets.http.exchange import Exchange
 from tickets.http.pagination import Cursors
 from tickets.http.rate_limit import FailedLogins
 from tickets.security import AccessTokens
@@ -87,7 +88,7 @@ def _with_call(handler: Callable[..., Any], operation: AbstractOperation) -> Cal
         arguments.pop("user", None)
         try:
             with open_transaction() as tx:
-                flask.g.call = Call(SERVICES, caller, tx, operation.operation_id)
+                flask.g.call = Call(SERVICES, caller, tx, Exchange("bench", "127.0.0.1", "/"), operation.operation_id)
                 body = handler(**arguments)
         except Problem as problem:
             raise connexion.exceptions.ProblemException(

@@ -376,6 +376,25 @@ class TicketReplace(TypedDict):
     version: NotRequired[Version]
 
 
+class TicketBulkDelete(TypedDict):
+    op: Literal['delete']
+    id: Id
+    version: Version
+
+
+class TicketBulkPatch(TypedDict):
+    subject: NotRequired[TicketSubject]
+    description: NotRequired[TicketDescription]
+    status: NotRequired[TicketStatus]
+    priority: NotRequired[TicketPriority]
+    type: NotRequired[TicketType]
+    contact_id: NotRequired[Id]
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+
+
 CommentVisibility: TypeAlias = Literal['public', 'internal']
 
 
@@ -418,7 +437,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'events:read', 'audit:read']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'events:read', 'stats:read', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -476,6 +495,37 @@ class ApiKeyCreate(TypedDict):
 
 class ApiKeyRotation(TypedDict):
     overlap_seconds: NotRequired[int]
+
+
+Count: TypeAlias = int
+
+
+class ByStatus(TypedDict):
+    open: Count
+    in_progress: Count
+    pending: Count
+    resolved: Count
+    closed: Count
+
+
+class ByPriority(TypedDict):
+    low: Count
+    medium: Count
+    high: Count
+    urgent: Count
+
+
+class TopUser(TypedDict):
+    id: Id
+    name: Name
+    email: Email
+    tickets_count: Count
+
+
+Median: TypeAlias = float | None
+
+
+P90: TypeAlias = float | None
 
 
 AuditMethod: TypeAlias = str
@@ -701,6 +751,34 @@ class SlaPolicyUpdate(TypedDict):
     version: NotRequired[Version]
 
 
+class TicketBulkUpdate(TypedDict):
+    op: Literal['update']
+    id: Id
+    version: Version
+    patch: TicketBulkPatch
+
+
+class Stats(TypedDict):
+    total_tickets: int
+    total_unprocessed_tickets: int
+    top_user: TopUser | None
+    most_recent_processed_at: str | None
+    by_status: ByStatus
+    by_priority: ByPriority
+
+
+class FirstResponseTime(TypedDict):
+    count: Count
+    median: Median | None
+    p90: P90 | None
+
+
+class ResolutionTime(TypedDict):
+    count: Count
+    median: Median | None
+    p90: P90 | None
+
+
 class Readiness(TypedDict):
     status: Literal['ready']
     checks: ReadinessChecks
@@ -727,3 +805,50 @@ class SlaPolicyList(TypedDict):
     data: list[SlaPolicy]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
+
+
+TicketBulkOperation: TypeAlias = TicketBulkUpdate | TicketBulkDelete
+
+
+class TicketBulkResult(TypedDict):
+    id: Id
+    status: int
+    ticket: NotRequired[Ticket]
+    problem: NotRequired[Problem]
+
+
+class TicketBulkResults(TypedDict):
+    results: list[TicketBulkResult]
+
+
+TicketStatsEntry = TypedDict(
+    'TicketStatsEntry',
+    {
+        'from': Timestamp,
+        'to': Timestamp,
+        'group': str,
+        'created': int,
+        'resolved': int,
+        'closed': int,
+        'first_response_seconds': FirstResponseTime,
+        'resolution_seconds': ResolutionTime,
+    },
+)
+
+
+class TicketBulk(TypedDict):
+    operations: list[TicketBulkOperation]
+    atomic: NotRequired[bool]
+
+
+TicketStats = TypedDict(
+    'TicketStats',
+    {
+        'from': Timestamp,
+        'to': Timestamp,
+        'interval': Literal['hour', 'day', 'week', 'month'],
+        'timezone': Timezone,
+        'group_by': Literal['none', 'status', 'priority', 'type', 'team', 'assignee'],
+        'data': list[TicketStatsEntry],
+    },
+)

@@ -1,5 +1,7 @@
 """Any order of what can be done to tickets, against a model of the rules that is a page long."""
 
+import copy
+from collections import Counter
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -56,7 +58,20 @@ class Life(RuleBasedStateMachine):
             assert_known(ticket, known[number])
             born = next(e["data"] for e in events if e["type"] == "ticket.created" and e["data"]["id"] == number)
             assert_explained(born, list(walk(self.admin, f"/tickets/{number}/history")), ticket)
+        self.assert_counted(list(shown.values()))
         self.tenant.close()
+
+    def assert_counted(self, shown: list[Ticket]) -> None:
+        """Let the statistics be what counting gives."""
+        told = self.admin.get("/stats").json()
+        assert told["total_tickets"] == len(shown)
+        assert told["total_unprocessed_tickets"] == sum(ticket["status"] in WAITING for ticket in shown)
+        for field in ("status", "priority"):
+            counts = Counter(ticket[field] for ticket in shown)
+            assert {value: count for value, count in told[f"by_{field}"].items() if count} == counts
+        creators = Counter(ticket["created_by_id"] for ticket in shown)
+        top = min(creators, key=lambda user: (-creators[user], user), default=None)
+        assert (told["top_user"] and told["top_user"]["id"]) == top
 
     @rule(by=st.sampled_from(["admin", "user"]))
     def create(self, by: str) -> None:
@@ -124,6 +139,48 @@ class Life(RuleBasedStateMachine):
         ticket = self.pick(place)
         assert self.admin.delete(f"/tickets/{ticket['id']}").status_code == 204
         self.live.remove(ticket)
+
+    @precondition(lambda self: self.live)
+    @rule(
+        asked=st.lists(st.tuples(places, st.none() | changes, st.booleans()), min_size=1, max_size=5),
+        atomic=st.booleans(),
+    )
+    def many(self, asked: list[tuple[int, Ticket | None, bool]], *, atomic: bool) -> None:
+        """Change and delete in bulk: no patch means delete, and some name a stale version."""
+        before = copy.deepcopy(self.live)
+        operations, expected = [], []
+        for place, patch, is_stale in asked:
+            ticket = before[place % len(before)]
+            now = next((t for t in self.live if t["id"] == ticket["id"]), None)
+            version = (now or ticket)["version"] + is_stale
+            kind = {"op": "delete"} if patch is None else {"op": "update", "patch": patch}
+            operations.append({**kind, "id": ticket["id"], "version": version})
+            expected.append(self.apply(now, patch, is_stale=is_stale))
+        answer = self.admin.post("/tickets/bulk", json={"operations": operations, "atomic": atomic})
+        failures = [status for status in expected if status >= 400]
+        if atomic and failures:
+            assert answer.status_code == failures[0]
+            self.live = before
+            return
+        results = answer.json()["results"]
+        assert [result["status"] for result in results] == expected
+        known = {ticket["id"]: ticket for ticket in self.live}
+        last = {result["id"]: result["ticket"] for result in results if "ticket" in result}
+        for number, shown in last.items():
+            if number in known:
+                assert_known(shown, known[number])
+
+    def apply(self, ticket: Ticket | None, patch: Ticket | None, *, is_stale: bool) -> int:
+        """Do one operation to what is known, and return its status."""
+        if ticket is None:
+            return 404
+        if is_stale or (patch is not None and not may_move(ticket, patch)):
+            return 409
+        if patch is None:
+            self.live.remove(ticket)
+            return 204
+        ticket |= patch | {"version": ticket["version"] + differs(ticket, patch)}
+        return 200
 
     def pick(self, place: int) -> Ticket:
         return self.live[place % len(self.live)]

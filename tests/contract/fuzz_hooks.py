@@ -42,6 +42,8 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
 
 def _mend(body: dict[str, Any]) -> None:
     """Keep to what OpenAPI has no words for."""
+    for operation in body.get("operations", ()):
+        _mend(operation.get("patch", {}))
     for name in {"custom_fields", "attributes"} & body.keys():
         if isinstance(body[name], dict):
             # x-property-names: OpenAPI 3.0 lacks the keyword

@@ -90,6 +90,7 @@ class Operation:
                 priority: {"first_response_minutes": 5, "resolution_minutes": 60}
                 for priority in ("urgent", "high", "medium", "low")
             },
+            "operations": [{"op": "update", "id": NOBODY, "version": 1, "patch": {"priority": "low"}}],
         }
         required = self.schema.get("required") or [next(name for name in self.schema["properties"] if name in known)]
         made: dict[str, Any] = {name: known[name] for name in required}

@@ -19,7 +19,7 @@ JARGON = re.compile(r'[\^\\$]|\[A-Z|oneOf|schema|keyword|pattern|propert|"(strin
 # They say nothing about a value, or only of what type the others speak.
 SILENT = {
     *("description", "example", "default", "nullable", "properties", "items", "additionalProperties", "required"),
-    *("x-pattern-hint", "x-size-hint", "x-property-names"),
+    *("x-pattern-hint", "x-size-hint", "x-property-names", "discriminator"),
 }
 # Formats that no validator knows: the domain judges a time zone, the others tell tools how to show a value.
 SHOWN = {"int32", "int64", "double", "password", "cursor", "idempotency-key", "entity-tag", "entity-tags"} | {
@@ -159,6 +159,23 @@ class TestWords:
     )
     def test_among_alternatives_the_one_that_was_meant_is_spoken_of(self, value, detail):
         assert _details(DOCUMENT.data["components"]["schemas"]["FieldValue"], value) == [detail]
+
+    @pytest.mark.parametrize(
+        ("operation", "faults"),
+        [
+            (7, {"": "must be an object"}),
+            ({"id": 1}, {"/op": "must be one of update, delete"}),
+            ({"op": "drop", "id": 0}, {"/op": "must be one of update, delete"}),
+            ({"op": "update", "id": 1, "version": 1}, {"/patch": "is required"}),
+            ({"op": "update", "id": 1, "version": 1, "patch": {"status": "new"}}, {"/patch/status": None}),
+            ({"op": "delete", "id": 0, "patch": {}}, {"/id": None, "/version": "is required", "/patch": None}),
+        ],
+    )
+    def test_of_alternatives_that_a_word_tells_apart_the_named_one_is_spoken_of(self, admin, operation, faults):
+        errors = admin.post("/tickets/bulk", json={"operations": [operation]}).json()["errors"]
+        told = {error["pointer"].removeprefix("/operations/0"): error["detail"] for error in errors}
+        assert told.keys() == faults.keys()
+        assert all(detail in (None, told[pointer]) for pointer, detail in faults.items())
 
     def test_a_time_in_a_query_comes_with_a_warning_of_the_plus(self):
         [detail] = _details({"type": "string", "format": "date-time"}, "yesterday", "query")

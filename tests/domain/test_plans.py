@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tickets.db import Connection, Database
-from tickets.domain import listings
+from tickets.db import Connection, Database, Statement
+from tickets.domain import listings, stats
 from tickets.domain.listing import Listing
 
 ALL = {name: listing for name, listing in vars(listings).items() if isinstance(listing, Listing)}
@@ -28,6 +28,7 @@ OF_ALL = {
     "AUDIT_LOG_OF_ALL": ("audit_log", {"created_from", "created_to"}),
 }
 SORTING = "USE TEMP B-TREE FOR ORDER BY"
+BY_TOTAL = "SEARCH creator_tallies USING COVERING INDEX ix_creator_tallies_organization_id_total"
 
 
 class Question(NamedTuple):
@@ -88,22 +89,30 @@ def may_sort(question: Question) -> str:
 
 
 @pytest.fixture(scope="module")
-def explain(database: Database) -> Iterator[Any]:
+def plan_of(database: Database) -> Iterator[Any]:
     connection = Connection(database)
     driver = connection.begin(write=False)._connection
 
+    def ask(statement: Statement) -> list[str]:
+        sql = statement.compiled(database.engine.dialect).sql
+        return [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}", defaultdict(int))]
+
+    yield ask
+    connection.rollback()
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def explain(plan_of: Any) -> Any:
     def ask(question: Question, *, positioned: bool = False, descending: bool = True) -> list[str]:
         sort = f"-{question.sort}" if descending else question.sort
         statement = ALL[question.name]._statement(
             question.shape, sort, positioned=positioned, backwards=False, leaping=False
         )
-        compiled = statement.compiled(database.engine.dialect)
-        rows = driver.execute(f"EXPLAIN QUERY PLAN {compiled.sql}", defaultdict(int)).fetchall()
-        return [row[3] for row in rows]
+        plan: list[str] = plan_of(statement)
+        return plan
 
-    yield ask
-    connection.rollback()
-    connection.close()
+    return ask
 
 
 @pytest.mark.parametrize("positioned", [False, True], ids=["first page", "later page"])
@@ -237,3 +246,62 @@ def test_a_range_of_time_is_looked_up_in_the_order_it_is_of(explain, listing, co
     shape = tuple((each, 1, False) for each in dict.fromkeys(("organization_id", column, name)))
     [step] = explain(Question(listing, shape, sort))
     assert f"ix_{listing.lower()}_{column}_{sort} ({column}=? AND {sort}" in step
+
+
+@pytest.mark.parametrize(
+    ("statement", "plan"),
+    [
+        (stats._TALLIES, ["SEARCH ticket_tallies USING PRIMARY KEY (organization_id=?)"]),
+        (
+            stats._TOP,
+            [
+                f"{BY_TOTAL} (organization_id=? AND total=?)",
+                "SCALAR SUBQUERY 1",
+                f"{BY_TOTAL} (organization_id=?)",
+                "SEARCH users USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
+        (
+            stats._LAST_CLOSED,
+            ["SEARCH tickets USING COVERING INDEX ix_tickets_closed (organization_id=? AND closed_at>?)"],
+        ),
+    ],
+    ids=["tallies", "top user", "last closed"],
+)
+def test_the_state_of_all_tickets_is_a_few_look_ups(plan_of, statement, plan):
+    assert plan_of(statement) == plan
+
+
+@pytest.mark.parametrize("group_by", ["none", *stats._GROUPS])
+@pytest.mark.parametrize(
+    ("statement", "index", "column"),
+    [
+        (stats._created, "ix_tickets_organization_id_created_at", "created_at"),
+        (stats._resolved, "ix_tickets_resolved", "resolved_at"),
+        (stats._closed, "ix_tickets_closed", "closed_at"),
+    ],
+)
+def test_what_happened_in_a_bucket_is_looked_up_by_when(plan_of, statement, index, column, group_by):
+    first, *more = plan_of(statement(group_by))
+    covering = "COVERING " if group_by == "none" and column != "created_at" else ""
+    looked_up = f"(organization_id=? AND {column}>? AND {column}<?)"
+    assert first == f"SEARCH tickets USING {covering}INDEX {index} {looked_up}"
+    assert more == ([] if group_by == "none" else ["USE TEMP B-TREE FOR GROUP BY"])
+
+
+@pytest.mark.parametrize(
+    ("name", "filters"),
+    [
+        ("TICKETS", ()),
+        ("TICKETS", (("status", 2, False),)),
+        ("TICKETS", (("priority", 1, False),)),
+        ("TICKETS", (("status", 1, False), ("priority", 3, False))),
+        ("OPEN_TICKETS", ()),
+        ("CLOSED_TICKETS", ()),
+    ],
+)
+def test_how_many_tickets_there_are_is_looked_up_where_it_is_known(plan_of, name, filters):
+    [step] = plan_of(ALL[name]._count((("organization_id", 1, False), *filters)))
+    assert step.startswith("SEARCH ticket_tallies USING PRIMARY KEY (organization_id=?")
+    of_a_contact = plan_of(ALL[name]._count((("organization_id", 1, False), ("own_contact_id", 1, False))))
+    assert "tickets USING INDEX ix_tickets_contact_id" in of_a_contact[0]

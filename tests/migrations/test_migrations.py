@@ -260,6 +260,22 @@ class TestUpgrade:
             ]
             assert {name: row[name] for name in sla.COLUMNS} in levels
 
+    def test_tickets_that_are_there_are_tallied(self, database: Database):
+        migrations.upgrade(database, SCRIPTS.get_revision("0012").down_revision)
+        fill(database)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("UPDATE tickets SET organization_id = 1, status = 'open', priority = 'low' WHERE id < 3")
+            connection.execute("UPDATE tickets SET created_by_id = 2 WHERE id = 1")
+            connection.execute("UPDATE tickets SET created_by_id = NULL WHERE id = 3")
+        migrations.upgrade(database)
+        found = content(database.path)
+        tallied = [
+            (row["organization_id"], row["status"], row["priority"], row["total"]) for row in found["ticket_tallies"]
+        ]
+        third = found["tickets"][2]
+        assert sorted(tallied) == [(1, "open", "low", 2), (3, third["status"], third["priority"], 1)]
+        assert found["creator_tallies"] == [{"user_id": 2, "organization_id": 2, "total": 2}]
+
     def test_rows_that_point_nowhere_are_told(self, database: Database):
         migrations.upgrade(database)
         with closing(sqlite3.connect(database.path)) as connection, connection:

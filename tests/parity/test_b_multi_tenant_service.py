@@ -126,3 +126,21 @@ class TestWishes:
         tenant.ticket()
         entries = admin.get("/audit-log", params={"operation": "createTicket"}).json()["data"]
         assert [(entry["method"], entry["status"]) for entry in entries] == [("POST", 201)]
+
+    def test_dashboard_analytics(self, tenant, admin):
+        assert admin.patch(f"/tickets/{tenant.ticket()['id']}", json={"status": "closed"}).status_code == 200
+        tenant.ticket(priority="high")
+        entries = admin.get("/stats/tickets", params={"group_by": "priority"}).json()["data"]
+        assert [(entry["group"], entry["created"], entry["closed"]) for entry in entries] == [
+            ("medium", 1, 1),
+            ("high", 1, 0),
+        ]
+
+    def test_bulk_update_and_delete(self, tenant, admin):
+        one, two = tenant.ticket(), tenant.ticket()
+        operations = [
+            {"op": "update", "id": one["id"], "version": 1, "patch": {"status": "resolved"}},
+            {"op": "delete", "id": two["id"], "version": 1},
+        ]
+        results = admin.post("/tickets/bulk", json={"operations": operations}).json()["results"]
+        assert [result["status"] for result in results] == [200, 204]

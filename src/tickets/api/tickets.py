@@ -4,10 +4,10 @@ from typing import Any
 
 from tickets import clock, wire
 from tickets.clock import parse_rfc3339
-from tickets.domain import access, entities, lifecycle, merging
+from tickets.domain import access, bulk, entities, lifecycle, merging
 from tickets.domain.history import HISTORY
 from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, TICKETS, where
-from tickets.http.context import current
+from tickets.http.context import Call, current
 from tickets.models import Ticket
 from tickets.shapes.events import history_entry as show_entry
 from tickets.shapes.tickets import ticket as show
@@ -118,6 +118,13 @@ def delete_ticket(*, ticket_id: int) -> None:
     entities.remove(call.tx, call.caller.actor, Ticket, ticket)
 
 
+def update_tickets_in_bulk(*, body: wire.TicketBulk) -> wire.TicketBulkResults:
+    """Change or delete many tickets."""
+    call = current()
+    outcomes = bulk.run(call.tx, call.caller, body["operations"], atomic=body.get("atomic", False))
+    return {"results": [_shown(call, outcome) for outcome in outcomes]}
+
+
 def merge_ticket(*, ticket_id: int, body: wire.TicketMerge) -> wire.Ticket:
     """Merge a ticket into another."""
     call = current()
@@ -135,3 +142,13 @@ def list_ticket_history(*, ticket_id: int, sort: str, limit: int, cursor: str | 
         HISTORY, show_entry, where=where(ticket_id=ticket.id), sort=sort, limit=limit, cursor=cursor
     )
     return page
+
+
+def _shown(call: Call, outcome: bulk.Outcome) -> wire.TicketBulkResult:
+    result: wire.TicketBulkResult = {"id": outcome.id, "status": outcome.status}
+    if outcome.ticket is not None:
+        result["ticket"] = show(outcome.ticket)
+    if outcome.problem is not None:
+        problem: Any = call.describe(outcome.problem)
+        result["problem"] = problem
+    return result

@@ -44,7 +44,27 @@ def faults_of(error: jsonschema_rs.ValidationError, schema: Any, where: str) -> 
         return [InputError(f"{path}/{escaped(name)}", "is not known here; leave it out", where) for name in names]
     if kind.name == "required":
         return [InputError(f"{path}/{escaped(kind.property)}", "is required", where)]
+    if kind.name == "oneOf" and "discriminator" in _rule(error, schema):
+        return _faults_of_kind(error, schema, where)
     return [InputError(path, text, where) for text in _words(error, schema, where)]
+
+
+def _faults_of_kind(error: jsonschema_rs.ValidationError, schema: Any, where: str) -> list[InputError]:
+    """Name the faults of the alternative that the discriminator chooses, or that it chooses none."""
+    rule = _rule(error, schema)
+    name = rule["discriminator"]["propertyName"]
+    place = [*error.instance_path, name]
+    kind: Any = error.kind
+
+    def is_of_choice(fault: Any) -> bool:
+        return bool(fault.instance_path == place or (fault.kind.name == "required" and fault.kind.property == name))
+
+    meant = next((errors for errors in kind.context if not any(map(is_of_choice, errors))), None)
+    if meant is None:
+        choices = [choice for one in rule["oneOf"] for choice in one["properties"][name]["enum"]]
+        pointer = "".join(f"/{part}" for part in place)
+        return [InputError(pointer, f"must be one of {', '.join(choices)}", where)]
+    return [fault for inner in meant for fault in faults_of(inner, schema, where)]
 
 
 def _words(error: jsonschema_rs.ValidationError, schema: Any, where: str) -> list[str]:

@@ -121,7 +121,7 @@ class Plan:
             return await self._stage_by_stage(scope, arguments, exchange)
 
         def perform(transaction: Transaction | Reader, acting: Principal | None) -> Response:
-            call = Call(runtime.services, acting, transaction, self.operation_id, headers.get("If-Match"))
+            call = Call(runtime.services, acting, transaction, exchange, self.operation_id, headers.get("If-Match"))
             with runtime.flask_app.app_context():
                 flask.g.call = call
                 response = self._finish(self.handler(**arguments), scope)

@@ -162,14 +162,17 @@ class Database:
             mine.rollback()
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self, *, wait: float = LOCK_TIMEOUT) -> Iterator[Transaction]:
         """Run writes in the calling thread; commits at the end, undoes all when an exception leaves it.
+
+        Args:
+            wait: seconds to wait for other writers.
 
         Raises:
             ServiceUnavailable: the database stayed locked, or its disk failed.
         """
         mine = self._mine()
-        transaction = self.begin_write(mine)
+        transaction = self.begin_write(mine, wait=wait)
         try:
             yield transaction
             mine.commit()

@@ -1,4 +1,4 @@
-"""Entities are stored, changed and removed here, together with the event that tells of it."""
+"""Entities are stored, changed and removed here, together with the event that tells of it, and the tallies."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, or_, select
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import events, records, sla, sla_policies
+from tickets.domain import events, records, sla, sla_policies, tallies
 from tickets.domain.events import Actor
 from tickets.errors import InUse
 from tickets.models import Base, Ticket
@@ -28,6 +28,8 @@ def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
         targets = sla_policies.chosen(sla_policies.of(tx, values["organization_id"]), values)
         values |= sla.started(targets, moment)
     row = records.add(tx, model, moment=moment, **values)
+    if model is Ticket:
+        tallies.follow(tx, None, row)
     events.created(tx, by, model, row)
     return row
 
@@ -52,6 +54,8 @@ def change(
         changes = {**changes, **_service_level(tx, entity, changes)}
     changed = records.change(tx, model, entity, changes)
     if changed is not entity:
+        if model is Ticket:
+            tallies.follow(tx, entity, changed)
         events.updated(tx, by, model, entity, changed, verb=verb)
     return changed
 
@@ -69,6 +73,8 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
         while rows := tx.all(named.find, gone=entity.id):
             for row in rows:
                 change(tx, by, named.model, row, {c: None for c in named.columns if getattr(row, c) == entity.id})
+    if model is Ticket:
+        tallies.follow(tx, entity, None)
     events.deleted(tx, by, model, entity)
     records.remove(tx, model, entity)
 

@@ -64,6 +64,18 @@ NOW = bindparam("now", type_=BigInteger())
 """The moment of the request."""
 
 
+class Tally(NamedTuple):
+    """Where the number of rows is known, as long as nothing but some of the filters applies.
+
+    Attributes:
+        query: selects it as `count`.
+        filters: by name, on columns of the query.
+    """
+
+    query: Select[Any]
+    filters: Mapping[str, Filter]
+
+
 class Position(NamedTuple):
     """Between which rows a page begins: the sort key and id of the row beside it.
 
@@ -94,6 +106,7 @@ class Listing:
         id_column: the unique column that settles equal sort keys.
         filters: by name.
         sorts: by name, without the sign.
+        tally: knows how many rows there are; without it they are counted.
     """
 
     def __init__(
@@ -103,11 +116,13 @@ class Listing:
         *,
         filters: Mapping[str, Filter | Either],
         sorts: Mapping[str, ColumnElement[Any]],
+        tally: Tally | None = None,
     ) -> None:
         self._query = query
         self._id = id_column
         self._filters = filters
         self._sorts = sorts
+        self._tally = tally
         self._statement = lru_cache(maxsize=256)(self._build)
         self._count = lru_cache(maxsize=64)(self._build_count)
 
@@ -159,6 +174,10 @@ class Listing:
         return found
 
     def _build_count(self, shape: _Shape) -> Statement:
+        tally = self._tally
+        if tally is not None and all(name in tally.filters for name, _, _ in shape):
+            matches = (_condition(tally.filters[name], name, count, null=null) for name, count, null in shape)
+            return Statement(tally.query.where(*matches))
         queries = self._filtered(shape)
         if len(queries) == 1:
             return Statement(queries[0].with_only_columns(func.count().label("count")))

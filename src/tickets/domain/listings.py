@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 
-from tickets.domain.listing import NOW, Either, Filter, Listing
+from tickets.domain.listing import NOW, Either, Filter, Listing, Tally
 from tickets.models import (
     ApiKey,
     AuditEntry,
@@ -17,8 +17,10 @@ from tickets.models import (
     Team,
     TeamMember,
     Ticket,
+    TicketTally,
     User,
 )
+from tickets.models.tickets import WAITING
 
 
 def _sorts(model: Any, *more: str) -> dict[str, ColumnElement[Any]]:
@@ -94,6 +96,10 @@ _ticket_filters = {
     "organization_id": Filter(_ticket.organization_id),
     "own_contact_id": Filter(_ticket.contact_id, selective=True),
 }
+_tally = TicketTally.__table__.c
+_tallied = select(func.coalesce(func.sum(_tally.total), 0).label("count"))
+_tally_filters = {"organization_id": Filter(_tally.organization_id)}
+_kinds = {"status": Filter(_tally.status), "priority": Filter(_tally.priority)}
 TICKETS = Listing(
     select(*_ticket),
     _ticket.id,
@@ -113,6 +119,7 @@ TICKETS = Listing(
         **_times(_ticket),
     },
     sorts=_sorts(Ticket),
+    tally=Tally(_tallied, _tally_filters | _kinds),
 )
 # A ticket is resolved at some time before or when it is closed: without that time it waits for work.
 OPEN_TICKETS = Listing(
@@ -120,12 +127,14 @@ OPEN_TICKETS = Listing(
     _ticket.id,
     filters=_ticket_filters,
     sorts={"created_at": _ticket.created_at},
+    tally=Tally(_tallied.where(or_(*(_tally.status == status for status in WAITING))), _tally_filters),
 )
 CLOSED_TICKETS = Listing(
     select(*_ticket).where(_ticket.closed_at.is_not(None)),
     _ticket.id,
     filters=_ticket_filters,
     sorts={"closed_at": _ticket.closed_at},
+    tally=Tally(_tallied.where(_tally.status == "closed"), _tally_filters),
 )
 
 _comment = Comment.__table__.c

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.errors import VersionConflict
+from tickets.errors import InputError, VersionConflict
 from tickets.models import Base
 
 Model = type[Base]
@@ -49,6 +49,17 @@ def _delete(model: Model) -> Statement:
 def find(tx: Transaction, model: Model, record_id: int, organization_id: int | None = None) -> Row | None:
     """Look one record up within its organization."""
     return tx.first(_by_id(model), id=record_id, organization_id=organization_id)
+
+
+def expect(record: Row, version: int) -> None:
+    """Check that a change is made on the record as it is.
+
+    Raises:
+        VersionConflict: ``version`` is not the present one.
+    """
+    if version != record.version:
+        detail = f"The version is {record.version} by now, not {version}; read it again and repeat your change."
+        raise VersionConflict(detail, errors=[InputError("/version", detail)])
 
 
 def add(tx: Transaction, model: Model, *, moment: int | None = None, **values: Any) -> Row:

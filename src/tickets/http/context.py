@@ -10,12 +10,14 @@ import flask
 
 from tickets.contract.document import Document
 from tickets.db import Row, Transaction
+from tickets.domain import records
 from tickets.domain.access import Principal
 from tickets.domain.history import History
 from tickets.domain.listing import Listing, Slice
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.domain.sessions import Opened
-from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem, VersionConflict
+from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem
+from tickets.http import problems
 from tickets.http.exchange import Exchange
 from tickets.http.pagination import Cursors, binding
 from tickets.http.pool import Pool
@@ -52,6 +54,7 @@ class Call:
         services: what lives as long as the application.
         caller: who is asking; None where nobody has to say.
         transaction: an open one, or the reader that opens one when first needed.
+        exchange: what is known of the request.
         operation_id: the operation.
         if_match: the If-Match header.
 
@@ -60,19 +63,29 @@ class Call:
             who has that version gets an answer all the same; a handler says so.
     """
 
-    __slots__ = ("_caller", "_transaction", "if_match", "is_newer_than_version", "operation_id", "services")
+    __slots__ = (
+        "_caller",
+        "_exchange",
+        "_transaction",
+        "if_match",
+        "is_newer_than_version",
+        "operation_id",
+        "services",
+    )
 
     def __init__(
         self,
         services: Services,
         caller: Principal | None,
         transaction: Transaction | Reader,
+        exchange: Exchange,
         operation_id: str,
         if_match: str | None = None,
     ) -> None:
         self.services = services
         self._caller = caller
         self._transaction = transaction
+        self._exchange = exchange
         self.operation_id = operation_id
         self.if_match = if_match
         self.is_newer_than_version = False
@@ -91,6 +104,10 @@ class Call:
             raise LookupError(f"{self.operation_id} is public: it has no caller")
         return self._caller
 
+    def describe(self, problem: Problem) -> dict[str, Any]:
+        """Make the problem document of a failure that is only a part of the answer."""
+        return problems.document(problem, path=self._exchange.path, request_id=self._exchange.request_id)
+
     def expect(self, record: Row, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Check that the caller has seen the record as it is (RFC 9110, 13.1.1), and return the changes.
 
@@ -107,9 +124,7 @@ class Call:
         if self.if_match is not None and not matches(self.if_match, record.version, weak=False):
             detail = _mismatch(self.if_match, record.version)
             raise PreconditionFailed(detail, errors=[InputError("/If-Match", detail, "header")])
-        if version != record.version:
-            detail = f"The version is {record.version} by now, not {version}; read it again and repeat your change."
-            raise VersionConflict(detail, errors=[InputError("/version", detail)])
+        records.expect(record, version)
         return changes
 
     def page(

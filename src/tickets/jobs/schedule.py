@@ -69,11 +69,18 @@ class Schedule:
 
     def enqueue(self, tx: Transaction, entries: Iterable[Periodic]) -> None:
         """Open the present slots and enqueue their jobs, except where another worker was faster."""
+        for entry, number in self.open(tx, entries):
+            jobs.enqueue(tx, entry.kind, {"slot": number})
+
+    def open(self, tx: Transaction, entries: Iterable[Periodic]) -> list[tuple[Periodic, int]]:
+        """Open the present slots; returns those that nobody else had opened meanwhile, with their numbers."""
         moment = clock.now()
+        found = []
         for entry in entries:
             number = moment // entry.every
             opened = tx.run(_OPEN, name=entry.kind, number=number, next_number=number + 1)
             if not opened and tx.first(_SLOT, name=entry.kind) is None:
                 opened = tx.run(_OPEN_FIRST, name=entry.kind, number=number)
             if opened:
-                jobs.enqueue(tx, entry.kind, {"slot": number})
+                found.append((entry, number))
+        return found

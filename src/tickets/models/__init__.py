@@ -14,6 +14,7 @@ from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
 from tickets.models.sessions import RefreshToken, Session
 from tickets.models.sla_policies import SlaPolicy
+from tickets.models.tallies import CreatorTally, TicketTally
 from tickets.models.teams import Team, TeamMember
 from tickets.models.tickets import Ticket
 from tickets.models.users import User
@@ -25,6 +26,7 @@ __all__ = [
     "Comment",
     "Contact",
     "Counter",
+    "CreatorTally",
     "Event",
     "IdempotencyRecord",
     "Job",
@@ -39,5 +41,6 @@ __all__ = [
     "Team",
     "TeamMember",
     "Ticket",
+    "TicketTally",
     "User",
 ]

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tickets.models.base import Base, Big, Entity, length, one_of
 
 STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
+WAITING = ("open", "in_progress", "pending")
+"""What waits for work: no time of resolution is set."""
 PRIORITIES = ("low", "medium", "high", "urgent")
 TYPES = ("question", "incident", "problem", "task")
 SOURCES = ("api", "import", "simulation")
@@ -45,6 +47,14 @@ class Ticket(Entity, Base):
         # What fell due since the last sweep, and what the next one tells.
         Index("ix_tickets_breaches_at", "organization_id", "breaches_at", sqlite_where=text("breaches_at IS NOT NULL")),
         Index("ix_tickets_sla_next_at", "sla_next_at", sqlite_where=text("sla_next_at IS NOT NULL")),
+        # How long resolution took, without a look at the ticket.
+        Index(
+            "ix_tickets_resolved",
+            "organization_id",
+            "resolved_at",
+            "created_at",
+            sqlite_where=text("resolved_at IS NOT NULL"),
+        ),
         # A contact or team implies the organization; these also serve what goes with a deleted one.
         Index("ix_tickets_contact_id", "contact_id", "created_at", "id"),
         Index("ix_tickets_team_id", "team_id", "created_at", "id", sqlite_where=text("team_id IS NOT NULL")),

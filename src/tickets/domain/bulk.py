@@ -1,0 +1,91 @@
+"""Many changes of tickets in one call: each by the rules of a single one, for itself or all of them or none."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tickets import wire
+from tickets.db import Row, Transaction
+from tickets.domain import access, entities, lifecycle, records
+from tickets.domain.access import Principal
+from tickets.errors import Forbidden, InputError, NotFound, Problem
+from tickets.models import Ticket
+
+_OF_OPERATION = ("/op", "/id", "/version")
+"""What a fault can point at beside the patch."""
+
+
+class Outcome(NamedTuple):
+    """What became of one operation.
+
+    Attributes:
+        id: the ticket it was about.
+        ticket: as it is now, when it was changed.
+        problem: why nothing was done, when it failed; neither, when it was deleted.
+    """
+
+    id: int
+    ticket: Row | None = None
+    problem: Problem | None = None
+
+    @property
+    def status(self) -> int:
+        """The status of the answer that the operation would have had by itself."""
+        if self.problem is not None:
+            return self.problem.status
+        return 204 if self.ticket is None else 200
+
+
+def run(
+    tx: Transaction, caller: Principal, operations: Sequence[wire.TicketBulkOperation], *, atomic: bool
+) -> list[Outcome]:
+    """Do operations in their order, each behind a savepoint of its own.
+
+    Args:
+        tx: where to write.
+        caller: who asks.
+        operations: what to do.
+        atomic: whether the first failure ends all of it.
+
+    Returns:
+        What became of each operation, in their order.
+
+    Raises:
+        Problem: of the first operation that failed, when `atomic`; whoever opened the transaction undoes it.
+    """
+    outcomes = []
+    for place, operation in enumerate(operations):
+        try:
+            with tx.savepoint():
+                outcomes.append(Outcome(operation["id"], ticket=_do(tx, caller, operation)))
+        except Problem as problem:
+            if problem.status >= 500:  # noqa: PLR2004 - the disk failed, and with it the whole transaction
+                raise
+            problem.errors = [_within(error, place) for error in problem.errors]
+            if atomic:
+                problem.detail = (
+                    f"Nothing was changed: the operation on ticket {operation['id']} fails. {problem.detail}"
+                )
+                raise
+            outcomes.append(Outcome(operation["id"], problem=problem))
+    return outcomes
+
+
+def _do(tx: Transaction, caller: Principal, operation: wire.TicketBulkOperation) -> Row | None:
+    if operation["op"] == "delete" and caller.role != "admin":
+        detail = f"Only an admin can delete tickets. Your role is {caller.role}."
+        raise Forbidden(detail, errors=[InputError("/op", detail)])
+    try:
+        ticket = access.ticket(tx, caller, operation["id"])
+    except NotFound as error:
+        raise NotFound(error.detail, errors=[InputError("/id", error.detail)]) from error
+    records.expect(ticket, operation["version"])
+    if operation["op"] == "update":
+        return lifecycle.change(tx, caller, ticket, operation["patch"])
+    entities.remove(tx, caller.actor, Ticket, ticket)
+    return None
+
+
+def _within(error: InputError, place: int) -> InputError:
+    """Let a fault point into the operation that it is of."""
+    part = "" if error.pointer in _OF_OPERATION else "/patch"
+    return error._replace(pointer=f"/operations/{place}{part}{error.pointer}")
