@@ -1,7 +1,7 @@
 """Tallies of tickets, and an index of when they were resolved.
 
 Revision: 0012
-Follows: 0008
+Follows: 0010
 """
 
 import sqlalchemy as sa

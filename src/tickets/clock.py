@@ -11,8 +11,8 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII)
-# Years 1 to 9999 in UTC: what can be written again.
-_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
+FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
+"""Years 1 to 9999 in UTC: what can be written again."""
 
 
 def now() -> int:
@@ -64,7 +64,7 @@ def parse_rfc3339(text: str) -> int:
     moment = datetime.fromisoformat(whole.upper() + ("+00:00" if offset in "Zz" else offset))
     millis = int(((fraction or "") + "000")[:3])
     found = int(moment.timestamp()) * 1000 + millis
-    if not _FIRST <= found <= _LAST:
+    if not FIRST <= found <= LAST:
         raise ValueError("not within the years 1 to 9999 in UTC")
     return found
 

@@ -437,7 +437,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'events:read', 'stats:read', 'audit:read']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'search:read', 'events:read', 'stats:read', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -520,6 +520,12 @@ class TopUser(TypedDict):
     name: Name
     email: Email
     tickets_count: Count
+
+
+class SlaAttainment(TypedDict):
+    met: Count
+    missed: Count
+    rate: float | None
 
 
 Median: TypeAlias = float | None
@@ -620,6 +626,29 @@ class CommentList(TypedDict):
 
 class ApiKeyList(TypedDict):
     data: list[ApiKey]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+SearchText: TypeAlias = str
+
+
+SearchField: TypeAlias = Literal['subject', 'description', 'comment']
+
+
+class Snippet(TypedDict):
+    field: SearchField
+    comment_id: int | None
+    text: str
+
+
+class SearchResult(TypedDict):
+    ticket: Ticket
+    snippets: list[Snippet]
+
+
+class SearchResultList(TypedDict):
+    data: list[SearchResult]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
 
@@ -767,6 +796,11 @@ class Stats(TypedDict):
     by_priority: ByPriority
 
 
+class Sla1(TypedDict):
+    first_response: SlaAttainment
+    resolution: SlaAttainment
+
+
 class FirstResponseTime(TypedDict):
     count: Count
     median: Median | None
@@ -832,6 +866,7 @@ TicketStatsEntry = TypedDict(
         'closed': int,
         'first_response_seconds': FirstResponseTime,
         'resolution_seconds': ResolutionTime,
+        'sla': Sla1,
     },
 )
 

@@ -181,6 +181,31 @@ class TestGetTicketStats:
         assert second["first_response_seconds"]["count"] == 0
         assert (third["resolved"], third["closed"]) == (1, 0)
 
+    def test_targets_are_met_missed_or_open_still(self, tenant: Tenant, admin: Client):
+        """A ticket of medium priority is to be answered within 4 hours and resolved within a day of work."""
+        with _at(0):
+            in_time, late, _, waiting = (tenant.ticket(contact_id=tenant.contact()["id"]) for _ in range(4))
+            admin.patch(f"/tickets/{waiting['id']}", json={"status": "pending"})
+        for hours, ticket in ((4, in_time), (4.1, late)):
+            with _at(hours * 60):
+                tenant.comment(ticket)
+        for hours, ticket in ((24, late), (24.1, in_time)):
+            with _at(hours * 60):
+                admin.patch(f"/tickets/{ticket['id']}", json={"status": "resolved"})
+        seen = []
+        for hours in (3, 5, 25):
+            with _at(hours * 60):
+                [entry] = over_time(admin, 0, 30)
+            seen.append(entry["sla"])
+        assert [each["first_response"] for each in seen[1:]] == [{"met": 1, "missed": 3, "rate": 0.25}] * 2
+        # Seen from before, the third is not due; what others have done by then is told all the same.
+        assert seen[0]["first_response"] == {"met": 1, "missed": 1, "rate": 0.5}
+        assert [each["resolution"] for each in seen] == [
+            {"met": 1, "missed": 1, "rate": 0.5},
+            {"met": 1, "missed": 1, "rate": 0.5},
+            {"met": 1, "missed": 2, "rate": 1 / 3},
+        ]
+
     def test_an_answer_says_what_was_asked(self, admin: Client):
         asked = {"from": "2031-01-01T01:00:00+01:00", "to": "2031-03-01T00:00:00Z"}
         answer = admin.get("/stats/tickets", params={**asked, "interval": "month", "group_by": "status"}).json()
@@ -202,6 +227,14 @@ class TestGetTicketStats:
         assert (answer["interval"], answer["group_by"]) == ("day", "none")
         assert len(answer["data"]) == 31
         assert sum(entry["created"] for entry in answer["data"]) == 1
+
+    @pytest.mark.parametrize(
+        ("interval", "days", "buckets"), [("hour", 1, 25), ("day", 30, 31), ("week", 182, 27), ("month", 365, 13)]
+    )
+    def test_how_far_back_depends_on_the_interval(self, admin: Client, interval: str, days: int, buckets: int):
+        answer = admin.get("/stats/tickets", params={"interval": interval, "to": _time(10)}).json()
+        assert (answer["from"], answer["to"]) == (_time(10 - days * 24 * 60), _time(10))
+        assert len(answer["data"]) == buckets
 
     @pytest.mark.parametrize("group_by", ["status", "priority", "type", "team", "assignee"])
     def test_groups_are_told_apart(self, tenant: Tenant, admin: Client, group_by: str):
@@ -233,6 +266,7 @@ class TestGetTicketStats:
             ({"from": _time(5), "to": _time(5)}, "/from"),
             ({"from": _time(5), "to": _time(0)}, "/from"),
             ({"from": "2999-01-01T00:00:00Z"}, "/from"),
+            ({"to": "0001-01-01T00:00:00Z"}, "/from"),
             ({"from": _time(0), "to": _time(401 * 60), "interval": "hour"}, "/interval"),
             ({"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z", "interval": "month"}, "/interval"),
             ({"from": "yesterday"}, "/from"),
@@ -251,6 +285,7 @@ class TestGetTicketStats:
         [("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"), ("9999-12-30T00:00:00Z", "9999-12-31T23:59:59.999Z")],
     )
     def test_the_ends_of_the_calendar_are_no_fault(self, admin: Client, start: str, end: str):
+        assert admin.get("/stats/tickets", params={"to": "0001-01-01T00:00:00.001Z"}).status_code == 200
         for zone in ("Pacific/Kiritimati", "America/Los_Angeles"):
             assert admin.patch("/organization", json={"settings": {"timezone": zone}}).status_code == 200
             for interval in ("hour", "day", "week", "month"):

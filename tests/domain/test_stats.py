@@ -5,16 +5,18 @@ from statistics import median_low
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+import time_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickets.clock import DAY, HOUR, parse_rfc3339
 from tickets.db import Connection, Database
-from tickets.domain import buckets, contacts, entities, organizations, stats, users
+from tickets.domain import buckets, contacts, entities, organizations, sla, stats, users
 from tickets.domain.events import SYSTEM
 from tickets.models import Team
 
 BEGIN = parse_rfc3339("2026-03-20T00:00:00Z")
+NOW = BEGIN + 10 * DAY
 SPAN = 20 * DAY
 """With the night in which the clocks of Vienna are put forward."""
 STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
@@ -30,6 +32,9 @@ class Made(NamedTuple):
     first_responded_at: int | None
     resolved_at: int | None
     closed_at: int | None
+    first_response_due_at: int
+    resolution_due_at: int
+    sla_paused_at: int | None
     status: str
     priority: str
     type: str
@@ -46,12 +51,16 @@ def lives(draw: st.DrawFn) -> dict[str, Any]:
     later = (
         st.none() | st.integers(0, 5 * DAY).map(lambda more: created + more) | moment.map(lambda at: max(at, created))
     )
-    responded, resolved, closed = draw(later), draw(later), draw(later)
+    responded, resolved, closed, paused = (draw(later) for _ in range(4))
+    resolved = resolved if closed is None else min(resolved or closed, closed)
     return {
         "created_at": created,
         "first_responded_at": responded,
-        "resolved_at": resolved if closed is None else min(resolved or closed, closed),
+        "resolved_at": resolved,
         "closed_at": closed,
+        "first_response_due_at": draw(later) or responded or created,
+        "resolution_due_at": draw(later) or resolved or created,
+        "sla_paused_at": paused if resolved is None else resolved,
         "status": draw(st.sampled_from(STATUSES)),
         "priority": draw(st.sampled_from(PRIORITIES)),
         "type": draw(st.sampled_from(TYPES)),
@@ -86,6 +95,8 @@ def recount(tickets: list[Made], edges: list[int], group_by: str) -> list[dict[s
                         "closed": len(closed),
                         "first_response": spread([t.first_responded_at - t.created_at for t in answered]),
                         "resolution": spread([t.resolved_at - t.created_at for t in resolved]),
+                        "response_targets": attained(created, sla.FIRST_RESPONSE),
+                        "resolution_targets": attained(created, sla.RESOLUTION),
                     }
                 )
     return found
@@ -95,6 +106,21 @@ def place(group: Any) -> tuple[bool, int]:
     """Order words as they are listed above, ids by number, and nothing last."""
     words = (*STATUSES, *PRIORITIES, *TYPES, "all")
     return group is None, words.index(group) if isinstance(group, str) else group or 0
+
+
+def attained(tickets: list[Made], target: str) -> stats.Attainment:
+    """Ask of each ticket whether a target is missed, as its own clocks say, and else whether it was reached."""
+    met = missed = 0
+    for ticket in tickets:
+        level = sla.Level(
+            *(1, 1, ticket.first_response_due_at, ticket.resolution_due_at),
+            *(ticket.first_responded_at, ticket.resolved_at, ticket.sla_paused_at),
+        )
+        reached = ticket.resolved_at if target == sla.RESOLUTION else ticket.first_responded_at or ticket.resolved_at
+        [mark] = [m for m in sla.marks(level, NOW) if (m.target, m.what) == (target, sla.BREACHED)]
+        missed += mark.has_passed
+        met += reached is not None and not mark.has_passed
+    return stats.Attainment(met, missed)
 
 
 def spread(lengths: list[int]) -> stats.Spread:
@@ -107,8 +133,9 @@ def spread(lengths: list[int]) -> stats.Spread:
 
 STORE = (
     "INSERT INTO tickets (organization_id, number, subject, description, source, contact_id, tags, custom_fields,"
-    " updated_at, created_at, first_responded_at, resolved_at, closed_at, status, priority, type, team_id, assignee_id)"
-    " VALUES (?, ?, 'S', '', 'api', ?, '[]', '{}', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " updated_at, created_at, first_responded_at, resolved_at, closed_at, first_response_due_at, resolution_due_at,"
+    " sla_paused_at, status, priority, type, team_id, assignee_id)"
+    " VALUES (?, ?, 'S', '', 'api', ?, '[]', '{}', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -147,7 +174,10 @@ def test_it_is_what_counting_by_hand_gives(
             known = {column: None if place is None else ids[place] for column, ids, place in places}
             tickets.append(Made(**{**values, **known}))
             tx._connection.execute(STORE, (organization.id, number, contact.id, *tickets[-1]))
-        told = stats.over_time(tx, organization, start=start, end=start + length, interval=interval, group_by=group_by)
+        with time_machine.travel(NOW / 1000, tick=False):
+            told = stats.over_time(
+                tx, organization, start=start, end=start + length, interval=interval, group_by=group_by
+            )
         edges = buckets.edges(start, start + length, interval, ZoneInfo(zone))
         names = stats.Entry.__slots__
         assert [{name: getattr(entry, name) for name in names} for entry in told] == recount(tickets, edges, group_by)

@@ -9,7 +9,7 @@ from tickets.http.context import current
 from tickets.shapes.stats import entry as show_entry
 from tickets.shapes.stats import stats as show
 
-USUAL = 30 * clock.DAY
+USUAL = {"hour": clock.DAY, "day": 30 * clock.DAY, "week": 182 * clock.DAY, "month": 365 * clock.DAY}
 """How much time is told of when nobody says from when."""
 
 
@@ -24,7 +24,7 @@ def get_ticket_stats(*, interval: Any, group_by: Any, **span: str) -> wire.Ticke
     call = current()
     organization = access.organization(call.tx, call.caller.organization_id)
     end = parse_rfc3339(span["to"]) if "to" in span else clock.now()
-    start = parse_rfc3339(span["from"]) if "from" in span else end - USUAL
+    start = parse_rfc3339(span["from"]) if "from" in span else max(end - USUAL[interval], clock.FIRST)
     entries = stats.over_time(call.tx, organization, start=start, end=end, interval=interval, group_by=group_by)
     return {
         "from": rfc3339(start),

@@ -31,6 +31,7 @@ def list_tickets(
     created_from: str | None = None,
     created_to: str | None = None,
     updated_since: str | None = None,
+    search: str | None = None,
 ) -> wire.TicketList:
     """List the tickets the caller may see."""
     call = current()
@@ -47,6 +48,7 @@ def list_tickets(
         created_from=None if created_from is None else parse_rfc3339(created_from),
         created_to=None if created_to is None else parse_rfc3339(created_to),
         updated_since=None if updated_since is None else parse_rfc3339(updated_since),
+        search=search,
     )
     found: wire.TicketList = call.leap(
         TICKETS,

@@ -18,7 +18,7 @@ from tickets.cli.failures import Failure
 from tickets.cli.output import json_option, progress, show
 from tickets.cli.seed_process import Teller, teller
 from tickets.db import Bulk, Database, Row, Statement, Transaction
-from tickets.domain import organizations, sla_policies, tallies, teams, users
+from tickets.domain import indexing, organizations, sla_policies, tallies, teams, users
 from tickets.models import Base, Comment, Contact, Organization, Team, Ticket, User
 
 BATCH = 5_000
@@ -164,6 +164,7 @@ def _store(tx: Transaction, organization_id: int, batch: content.Batch) -> None:
     made = [row.id for row in tx.all(_NUMBERED, of=organization_id, first=first, last=last)]
     tallies.add(tx, organization_id, map(content.TALLIED, batch.tickets))
     tx.bulk(_ADD_COMMENTS, ((made[place], *said) for place, *said in batch.comments))
+    indexing.index(tx, made[0], made[-1])
 
 
 def _cast(tx: Transaction, organization: Row, total: int, seed: int, counts: Counts) -> content.Cast:

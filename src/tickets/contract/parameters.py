@@ -19,6 +19,10 @@ class Parameters:
     Args:
         parameters: resolved Parameter Objects, all with the same ``in``.
         where: ``query`` or ``header``.
+
+    Attributes:
+        defaults: what those that are left out are, by name.
+        are_required: whether one of them has to be given.
     """
 
     def __init__(self, parameters: list[dict[str, Any]], where: str) -> None:
@@ -37,7 +41,7 @@ class Parameters:
         )
         takes = f"; it takes {', '.join(sorted(self._readers))}" if self._readers else ", which takes none"
         self._unknown = f"is no parameter of this operation{takes}"
-        self._required = any(p.get("required") for p in parameters)
+        self.are_required = any(p.get("required") for p in parameters)
 
     def read(self, given: list[tuple[str, str]]) -> dict[str, Any]:
         """Convert and check what was given.
@@ -59,7 +63,7 @@ class Parameters:
                 values[name] = reader(text)
         if faults:
             raise invalid(faults[:MAX_ERRORS])
-        if values or self._required:
+        if values or self.are_required:
             self._checker.check(values)
         return values
 

@@ -1,6 +1,6 @@
 """Lists by keyset: page 20,000 costs what page 1 costs, and writers neither repeat nor hide a row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -23,7 +23,7 @@ from sqlalchemy.sql.operators import custom_op
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
 
-Kind = Literal["in", "from", "before", "after"]
+Kind = Literal["in", "from", "before", "after", "found"]
 _Shape = tuple[tuple[str, int, bool], ...]
 """Which filters apply: the name of each, how many values it has, and whether unset is among them."""
 
@@ -34,14 +34,17 @@ class Filter:
 
     Attributes:
         column: what is compared.
-        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``, ``after``.
+        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``, ``after``,
+            ``found`` (among what another query finds).
         selective: whether so few rows match that reading and sorting them beats walking the organization's
             rows in the asked order; SQLite cannot know that without statistics.
+        by: selects what the column is among, by the bound value; for the kind ``found``.
     """
 
     column: ColumnElement[Any]
     kind: Kind = "in"
     selective: bool = False
+    by: Callable[[Any], Select[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ class Listing:
         queries = self._filtered(shape)
         if positioned:
             there = tuple_(bindparam("key", type_=column.type), bindparam("id", type_=self._id.type))
-            here = [tuple_(key, self._id) for key in (column, _without_index(column))]
+            here = [tuple_(key, self._id) for key in (column, without_index(column))]
             queries = [
                 query.where(key < there if descending else key > there)
                 for query, key in zip(queries, here, strict=False)
@@ -218,7 +221,7 @@ class Listing:
                 few = few.where(spec.few) if few is not None and spec.few is not None else None
                 continue
             plain = _condition(spec, name, count, null=null)
-            aside = _condition(replace(spec, column=_without_index(spec.column)), name, count, null=null)
+            aside = _condition(replace(spec, column=without_index(spec.column)), name, count, null=null)
             query = query.where(aside if selective and name == "organization_id" else plain)
             few = None if few is None else few.where(plain if name == "organization_id" else aside)
         return [query] if few is None else [query, few]
@@ -265,13 +268,15 @@ def slice_of(
     return Slice(rows, last if more else None, None if is_first else first)
 
 
-def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Write a column as ``+column``: the same value, for which no index is used."""
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
 def _condition(spec: Filter, name: str, count: int, *, null: bool) -> ColumnElement[bool]:
     values = [bindparam(f"{name}_{n}", type_=spec.column.type) for n in range(count)]
+    if spec.by is not None:
+        return spec.column.in_(spec.by(values[0]))
     if spec.kind == "from":
         return spec.column >= values[0]
     if spec.kind == "before":

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select
 
 from tickets.domain.listing import NOW, Either, Filter, Listing, Tally
+from tickets.domain.searchable import SearchableListing
 from tickets.models import (
     ApiKey,
     AuditEntry,
@@ -100,7 +101,7 @@ _tally = TicketTally.__table__.c
 _tallied = select(func.coalesce(func.sum(_tally.total), 0).label("count"))
 _tally_filters = {"organization_id": Filter(_tally.organization_id)}
 _kinds = {"status": Filter(_tally.status), "priority": Filter(_tally.priority)}
-TICKETS = Listing(
+TICKETS = SearchableListing(
     select(*_ticket),
     _ticket.id,
     filters={

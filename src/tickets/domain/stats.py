@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import ColumnElement, Select, bindparam, func, null, select
 
+from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import buckets
 from tickets.errors import InputError, InvalidRequest
@@ -89,6 +90,16 @@ class Spread(NamedTuple):
 NOTHING = Spread()
 
 
+class Attainment(NamedTuple):
+    """How many targets were met and missed; what is neither is open still."""
+
+    met: int = 0
+    missed: int = 0
+
+
+UNDECIDED = Attainment()
+
+
 @dataclass(slots=True)
 class Entry:
     """What became of the tickets of a group in a bucket.
@@ -102,6 +113,8 @@ class Entry:
         closed: how many were closed in it.
         first_response: how long those created in it waited for an answer.
         resolution: how long those resolved in it took from their creation.
+        response_targets: what became of the targets of those created in it for the first response.
+        resolution_targets: the same, for the resolution.
     """
 
     start: int
@@ -112,6 +125,8 @@ class Entry:
     closed: int = 0
     first_response: Spread = NOTHING
     resolution: Spread = NOTHING
+    response_targets: Attainment = UNDECIDED
+    resolution_targets: Attainment = UNDECIDED
 
 
 _DECODE = msgspec.json.Decoder(list[int]).decode
@@ -156,14 +171,17 @@ def over_time(tx: Transaction, organization: Row, *, start: int, end: int, inter
 
 def _bucket(tx: Transaction, organization_id: int, start: int, end: int, group_by: str) -> list[Entry]:
     found: dict[Any, Entry] = {}
+    now = clock.now()
 
     def each(statement: Statement) -> Iterator[tuple[Row, Entry]]:
-        for row in tx.all(statement, of=organization_id, start=start, end=end):
+        for row in tx.all(statement, of=organization_id, start=start, end=end, now=now):
             group = "all" if group_by == "none" else "none" if row.part is None else str(row.part)
             yield row, found.setdefault(row.part, Entry(start, end, group))
 
     for row, entry in each(_created(group_by)):
         entry.created, entry.first_response = row.total, _spread(row.lengths)
+        entry.response_targets = Attainment(row.answered_in_time, row.answered_late)
+        entry.resolution_targets = Attainment(row.resolved_in_time, row.resolved_late)
     for row, entry in each(_resolved(group_by)):
         entry.resolved, entry.resolution = row.total, _spread(row.lengths)
     for row, entry in each(_closed(group_by)):
@@ -179,7 +197,19 @@ def _place(part: Any) -> tuple[bool, int]:
 @cache
 def _created(group_by: str) -> Statement:
     waited = _ticket.first_responded_at - _ticket.created_at
-    return _within(_ticket.created_at, group_by, _lengths(waited, _ticket.first_responded_at.is_not(None)))
+    answered = func.coalesce(_ticket.first_responded_at, _ticket.resolved_at)
+    # As `sla.marks` decides of one ticket: a clock that stands still shows what it showed then.
+    answered_or_now = func.coalesce(answered, bindparam("now"))
+    resolved_or_now = func.coalesce(_ticket.resolved_at, _ticket.sla_paused_at, bindparam("now"))
+    return _within(
+        _ticket.created_at,
+        group_by,
+        _lengths(waited, _ticket.first_responded_at.is_not(None)),
+        _how_many(answered <= _ticket.first_response_due_at).label("answered_in_time"),
+        _how_many(answered_or_now > _ticket.first_response_due_at).label("answered_late"),
+        _how_many(_ticket.resolved_at <= _ticket.resolution_due_at).label("resolved_in_time"),
+        _how_many(resolved_or_now > _ticket.resolution_due_at).label("resolved_late"),
+    )
 
 
 @cache
@@ -201,6 +231,10 @@ def _within(moment: ColumnElement[Any], group_by: str, *figures: ColumnElement[A
         _ticket.organization_id == bindparam("of"), moment >= bindparam("start"), moment < bindparam("end")
     )
     return Statement(query if part is None else query.group_by(part))
+
+
+def _how_many(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count().filter(condition)
 
 
 def _lengths(length: ColumnElement[Any], known: ColumnElement[bool]) -> ColumnElement[Any]:

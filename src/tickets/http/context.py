@@ -15,6 +15,7 @@ from tickets.domain.access import Principal
 from tickets.domain.history import History
 from tickets.domain.listing import Listing, Slice
 from tickets.domain.one_time_secrets import OneTimeSecrets
+from tickets.domain.search import Search
 from tickets.domain.sessions import Opened
 from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem
 from tickets.http import problems
@@ -129,7 +130,7 @@ class Call:
 
     def page(
         self,
-        listing: Listing | History,
+        listing: Listing | History | Search,
         show: Callable[[Row], Any],
         *,
         where: Mapping[str, Sequence[Any]],

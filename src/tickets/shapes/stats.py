@@ -35,6 +35,10 @@ def entry(entry: Any) -> wire.TicketStatsEntry:
         "closed": entry.closed,
         "first_response_seconds": _seconds(entry.first_response),
         "resolution_seconds": _seconds(entry.resolution),
+        "sla": {
+            "first_response": _attainment(entry.response_targets),
+            "resolution": _attainment(entry.resolution_targets),
+        },
     }
 
 
@@ -44,3 +48,8 @@ def _seconds(spread: Any) -> Any:
         "median": None if spread.median is None else spread.median / SECOND,
         "p90": None if spread.p90 is None else spread.p90 / SECOND,
     }
+
+
+def _attainment(targets: Any) -> wire.SlaAttainment:
+    decided = targets.met + targets.missed
+    return {"met": targets.met, "missed": targets.missed, "rate": targets.met / decided if decided else None}
