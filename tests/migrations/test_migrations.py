@@ -167,6 +167,11 @@ class TestSchema:
                             f"SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = '{table}' AND sql <> ''"
                         ).scalars()
                     ),
+                    "triggers": sorted(
+                        connection.exec_driver_sql(
+                            f"SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{table}'"
+                        ).scalars()
+                    ),
                     "primary": inspector.get_pk_constraint(table)["constrained_columns"],
                     "options": re.findall(
                         r"AUTOINCREMENT|WITHOUT ROWID|STRICT",

@@ -125,7 +125,7 @@ class Plan:
             call = Call(runtime.services, acting, transaction, exchange, self.operation_id, headers.get("If-Match"))
             with runtime.flask_app.app_context():
                 flask.g.call = call
-                response = self._finish(self.handler(**arguments), scope)
+                response = self._finish(self.handler(**arguments), scope, alone="expand" not in arguments)
             known = None if call.is_newer_than_version else headers.get("If-None-Match")
             return _not_modified(response, known)
 
@@ -279,12 +279,18 @@ class Plan:
             if name in self._fields
         }
 
-    def _finish(self, body: Any, scope: Scope) -> Response:
-        """Turn what a handler returned into the answer the contract promises."""
+    def _finish(self, body: Any, scope: Scope, *, alone: bool = True) -> Response:
+        """Turn what a handler returned into the answer the contract promises.
+
+        Args:
+            body: what it returned.
+            scope: of the request.
+            alone: whether nothing stands beside the entity; else its version does not tell one answer from another.
+        """
         if body is None:
             return Response(self._status, [])
         headers = [(b"content-type", JSON)]
-        if self._has_etag:
+        if self._has_etag and alone:
             headers.append((b"etag", b'"%d"' % body["version"]))
         if self._location is not None:
             headers.append((b"location", self._location(body)))

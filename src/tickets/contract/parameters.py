@@ -29,6 +29,7 @@ class Parameters:
         self._where = where
         self._readers = {p["name"]: _reader(p["schema"]) for p in parameters}
         self._lists = frozenset(p["name"] for p in parameters if p["schema"].get("type") == "array")
+        self._joined = frozenset(p["name"] for p in parameters if not p.get("explode", True))
         self.defaults = {p["name"]: p["schema"]["default"] for p in parameters if "default" in p["schema"]}
         self._checker = Checker(
             {
@@ -56,7 +57,8 @@ class Parameters:
             if reader is None:
                 faults.append(InputError(f"/{escaped(name)}", self._unknown, self._where))
             elif name in self._lists:
-                values.setdefault(name, []).append(reader(text))
+                parts = text.split(",") if name in self._joined else [text]
+                values.setdefault(name, []).extend(map(reader, parts))
             elif name in values:
                 faults.append(InputError(f"/{name}", "is given twice", self._where))
             else:

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, or_, select
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import events, indexing, records, sla, sla_policies, tallies
+from tickets.domain import events, indexing, records, sla, sla_policies, tags, tallies
 from tickets.domain.events import Actor
 from tickets.errors import InUse
 from tickets.models import Base, Ticket
@@ -30,6 +30,7 @@ def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
     row = records.add(tx, model, moment=moment, **values)
     if model is Ticket:
         tallies.follow(tx, None, row)
+        tags.spread(tx, row)
     events.created(tx, by, model, row)
     indexing.created(tx, model, row)
     return row
@@ -57,6 +58,7 @@ def change(
     if changed is not entity:
         if model is Ticket:
             tallies.follow(tx, entity, changed)
+            tags.follow(tx, entity, changed)
         events.updated(tx, by, model, entity, changed, verb=verb)
         indexing.updated(tx, model, entity, changed)
     return changed

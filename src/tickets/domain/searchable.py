@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import JSON, ColumnElement, Select, bindparam, func, select, type_coerce
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain.listing import Either, Filter, Listing, Position, Slice, Tally, slice_of, without_index
+from tickets.domain.filters import Either, Filter, Tally, without_index
+from tickets.domain.listing import Listing, Position, Slice, slice_of
 from tickets.domain.search import among, as_json, expression, matches, newest, read, ticket_id
 from tickets.models.search import INDEX, PLACES
 
@@ -40,11 +41,11 @@ class SearchableListing(Listing):
         tally: Tally | None = None,
     ) -> None:
         more = {
-            # Few are read and sorted instead of walking the organization: `selective`. Many are no way to walk.
-            "id": Filter(id_column, "found", selective=True, by=among),
+            # Few are read and sorted, whatever else is asked: first, and `selective`. Many are no way to walk.
+            "id": Filter(id_column, "found", sorts=(), selective=True, alone=True, by=among),
             "search": Filter(without_index(id_column), "found", by=_found),
         }
-        super().__init__(query, id_column, filters={**filters, **more}, sorts=sorts, tally=tally)
+        super().__init__(query, id_column, filters={**more, **filters}, sorts=sorts, tally=tally)
         self._rows = Statement(query.where(id_column.in_(among(bindparam("ids")))), raw_json=True)
         columns = dict.fromkeys((id_column, *sorts.values()))
         self._keys = Listing(query.with_only_columns(*columns), id_column, filters=filters, sorts=sorts)

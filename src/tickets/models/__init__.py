@@ -17,7 +17,7 @@ from tickets.models.sessions import RefreshToken, Session
 from tickets.models.sla_policies import SlaPolicy
 from tickets.models.tallies import CreatorTally, TicketTally
 from tickets.models.teams import Team, TeamMember
-from tickets.models.tickets import Ticket
+from tickets.models.tickets import Ticket, TicketTag
 from tickets.models.users import User
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Team",
     "TeamMember",
     "Ticket",
+    "TicketTag",
     "TicketTally",
     "User",
 ]
