@@ -15,7 +15,8 @@ from tickets.shapes.teams import team
 from tickets.shapes.tickets import ticket
 from tickets.shapes.users import user
 
-TIMES = {"created_at", "updated_at", "email_verified_at", "first_responded_at"}
+TIMES = {"created_at", "updated_at", "email_verified_at", "first_responded_at", "sla", "is_breached"}
+"""What the time of the test decides."""
 
 
 @pytest.mark.parametrize(

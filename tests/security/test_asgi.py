@@ -30,8 +30,6 @@ def test_a_request_that_fails_logs_no_credentials_and_no_local_variables(tmp_pat
     origin = f"http://127.0.0.1:{port}"
     tenant = Tenant(database, origin)
     key = tenant.key(tenant.user("admin"))
-    with closing(sqlite3.connect(database.path)) as connection:
-        connection.execute("DROP TABLE comments")
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "tickets.asgi:app", "--port", str(port)],
         env={**os.environ, "TICKETS_VAR_DIR": str(tmp_path)},
@@ -43,6 +41,8 @@ def test_a_request_that_fails_logs_no_credentials_and_no_local_variables(tmp_pat
         wait_for(origin, process)
         with Client(origin, key) as client:
             ticket = client.post("/tickets", json={"subject": "Printer", "description": ""}).json()["id"]
+            with closing(sqlite3.connect(database.path)) as connection:
+                connection.execute("DROP TABLE comments")
             assert client.get("/comments", headers={"x-request-id": "reading"}).status_code == 500
             bearer = {"authorization": f"Bearer {key}"}
             comment = client.post("/comments", json={"ticket_id": ticket, "body": "hush"}, headers=bearer)

@@ -295,7 +295,7 @@ class TestFailures:
         assert admin.get("/comments").status_code == 500
         assert admin.post("/comments", json={"ticket_id": 1, "body": "x"}).status_code == 500
         assert admin.get("/tickets/1").status_code == 200
-        assert tenant.ticket()["number"] == 2
+        assert tenant.contact()["id"]
 
 
 def test_a_refusal_stays_one_while_the_database_does_not_say_who_asks(tmp_path: Path):

@@ -166,7 +166,6 @@ QUERIES = [
         "cursor=%F0%9F%98%80",
         "cursor=-1",
         "page=1&offset=1",
-        "search=%27",
         "expand=sla",
     ]
 ] + [
