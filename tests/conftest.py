@@ -10,7 +10,6 @@ from factories import Client, Tenant
 from post import Mailbox
 from service import ThreadService
 
-
 # The same examples each time, however long a busy machine takes for one.
 hypothesis_settings.register_profile(
     "tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -228,13 +228,13 @@ class TestTime:
         def least(size: int) -> float:
             hostile = "bearer " + piece * (size // len(piece))
             times = []
-            for _ in range(5):
-                began = time.perf_counter()
+            for _ in range(9):
+                began = time.thread_time()  # not what others do meanwhile
                 look(hostile)
-                times.append(time.perf_counter() - began)
+                times.append(time.thread_time() - began)
             return min(times)
 
-        assert least(40_000) < 9 * least(10_000) + 0.001
+        assert least(40_000) < 12 * least(10_000) + 0.002
 
     def test_what_is_cut_away_is_not_looked_at(self):
         assert redaction.path("/" + "x" * 5_000 + " Bearer aeyJaeyJaeyJ") == redaction.path("/" + "x" * 5_000)
