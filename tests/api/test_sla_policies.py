@@ -76,6 +76,13 @@ class TestCreateSlaPolicy:
         answer = admin.post("/sla-policies", json=body(conditions={"team_ids": teams}))
         problem(answer, 404, "not_found", "/conditions/team_ids/1", "/conditions/team_ids/2")
 
+    def test_a_hundred_teams_that_do_not_exist_fit_into_one_answer(self, admin):
+        teams = [2**63 - 1 - number for number in range(100)]
+        answer = admin.post("/sla-policies", json=body(conditions={"team_ids": teams}))
+        told = problem(answer, 404, "not_found", *(f"/conditions/team_ids/{place}" for place in range(100)))
+        assert "99 more" in told["detail"]
+        assert len(told["detail"]) <= 2_000
+
     def test_another_tenants_team_answers_as_one_that_never_was(self, admin, other):
         team = other.team()["id"]
         before = admin.post("/sla-policies", json=body(conditions={"team_ids": [team]}))

@@ -72,7 +72,9 @@ def _whole(tx: Transaction, organization_id: int, fields: Mapping[str, Any]) -> 
         if team_id not in there
     ]
     if faults:
-        raise NotFound(" ".join(fault.detail for fault in faults), errors=faults)
+        rest = len(faults) - 1
+        more = f" The same is true of {rest} more of `team_ids`; `errors` names each." if rest else ""
+        raise NotFound(f"{faults[0].detail}{more}", errors=faults)
     return {**fields, "conditions": conditions}
 
 
