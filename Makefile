@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 export TICKETS_VAR_DIR ?= $(CURDIR)/var
 
 .DEFAULT_GOAL := help
-.PHONY: help run migrate test check contract generate format bench lock clean
+.PHONY: help run migrate test check contract generate format bench bench-scale lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run ## Serve on 127.0.0.1:8080 (PORT=…), with demo data when the database is empty
 	@$(BIN)/tickets migrate
@@ -47,6 +47,9 @@ format: $(VENV)/dev ## Format the code
 
 bench: $(VENV)/bench ## Compare with other frameworks; results go to bench/results
 	@$(BIN)/python -m bench.run $(ARGS)
+
+bench-scale: $(VENV)/bench ## Measure with 1,000,000 tickets; results go to bench/results
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 lock: $(VENV)/dev ## Pin the dependencies anew, without addresses
 	@$(BIN)/uv pip compile $(LOCK) --group build pyproject.toml -o requirements.txt

@@ -51,7 +51,7 @@ class Facts:
 
 def settings(file: Path) -> Settings:
     """Make the service's settings for a database file; everything else it writes goes beside it."""
-    return Settings.from_env(_environment(file))
+    return Settings.from_env(environment(file))
 
 
 def tidy() -> None:
@@ -60,11 +60,12 @@ def tidy() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _environment(file: Path) -> dict[str, str]:
+def environment(file: Path) -> dict[str, str]:
     return {
         "TICKETS_VAR_DIR": str(file.parent),
         "TICKETS_DATABASE_URL": f"sqlite:///{file}",
         "TICKETS_LOG_LEVEL": "warning",
+        "TICKETS_SECRET_KEY": "a benchmark's cursors are good for each of its servers",
     }
 
 
@@ -82,7 +83,7 @@ def prepare(console: Console) -> Facts:
         migrations.upgrade(database)
     amount = ["--tickets", str(TICKETS), "--organizations", str(ORGANIZATIONS), "--seed", str(SEED), "--json"]
     command = [sys.executable, "-m", "tickets", "seed-data", *amount]
-    subprocess.run(command, env=_environment(_FILE), cwd=ROOT, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+    subprocess.run(command, env=os.environ | environment(_FILE), cwd=ROOT, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
     with Database(settings(_FILE)) as database, database.write() as tx:
         facts = _facts(tx)
     # One file without a log beside it can be copied; the statistics serve every planner alike.
@@ -95,12 +96,12 @@ def prepare(console: Console) -> Facts:
     return facts
 
 
-def copy(name: str) -> Path:
+def copy(name: str, source: Path = _FILE) -> Path:
     """Give a server a fresh copy of its own."""
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    made = Path(shutil.copyfile(_FILE, folder / "tickets.db"))
+    made = Path(shutil.copyfile(source, folder / "tickets.db"))
     # What is still on its way to the disk would make the first commits wait.
     with made.open("rb") as file:
         os.fsync(file)

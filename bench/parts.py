@@ -160,7 +160,7 @@ def _scope(request: str) -> tuple[dict[str, Any], bytes]:
     }, body.encode()
 
 
-async def _drive(app: Any, row: servers.Row, at_once: int, seconds: float) -> tuple[int, float]:
+async def drive(app: Any, row: servers.Row, at_once: int, seconds: float) -> tuple[int, float]:
     """Call the application in this process; returns how often, and how long the loop's thread worked."""
     scopes = [_scope(request) for request in row.requests]
     count = 0
@@ -196,10 +196,10 @@ async def _all(app: Any, facts: data.Facts, seconds: float, clock: Clock | None 
     found: dict[str, dict[str, float]] = {}
     for name, row in servers.rows(facts).items():
         at_once = AT_ONCE if name.startswith("post") else 1
-        await _drive(app, row, at_once, 0.3)
+        await drive(app, row, at_once, 0.3)
         if clock is not None:
             clock.totals.clear()
-        count, took = await _drive(app, row, at_once, seconds)
+        count, took = await drive(app, row, at_once, seconds)
         parts = clock.totals if clock is not None else {WHOLE: took}
         found[name] = {part: total / count * 1e6 for part, total in parts.items()}
     return found

@@ -5,11 +5,8 @@ is the median round. Each server has its own copy of the same data.
 """
 
 import argparse
-import importlib.metadata
 import json
-import platform
 import shutil
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -17,20 +14,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-from bench import data, memory, parts, servers
+from bench import data, memory, parts, report, servers
 from bench.data import Facts
 from bench.load import Measured
+from bench.report import Grid, machine
 from bench.servers import Row, Server
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-RESULTS = Path(__file__).with_name("results")
 TITLES = {
     "ours": "this service",
     "connexion": "Connexion's FlaskApp as it comes",
@@ -43,23 +37,6 @@ SHARED = ("get", "list", "post")
 CONNECTIONS = 16
 SLOW_DISK_CONNECTIONS = 64
 SLOW_DISK_GOAL = 500.0
-LIBRARIES = (
-    "connexion",
-    "flask",
-    "sqlalchemy",
-    "uvicorn",
-    "uvloop",
-    "httptools",
-    "granian",
-    "limits",
-    "msgspec",
-    "jsonschema-rs",
-    "fastapi",
-    "starlette",
-    "pydantic",
-    "orjson",
-    "a2wsgi",
-)
 
 
 @dataclass(kw_only=True)
@@ -147,57 +124,6 @@ def slow_disk(facts: Facts, chosen: argparse.Namespace) -> dict[str, Figures] | 
                 plan = {"connections": SLOW_DISK_CONNECTIONS, "seconds": chosen.seconds}
                 found[name] = _figures([servers.load(server, servers.rows(facts)["post"], **plan)])
     return found
-
-
-def machine() -> dict[str, str]:
-    """Say what it ran on, without names of hosts or folders."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = (line.partition(":") for line in info.read_text().splitlines())
-        model = next((value.strip() for name, _, value in lines if name.strip() == "model name"), model)
-    version = importlib.metadata.version
-    git = shutil.which("git")
-    revision = "unknown"
-    if git is not None:
-        command = [git, "describe", "--always", "--dirty", "--exclude=*"]
-        done = subprocess.run(command, cwd=data.ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-        revision = done.stdout.strip() or revision
-    return {
-        "processor": model,
-        "cores": str(psutil.cpu_count()),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.machine()}",
-        "load before": f"{psutil.getloadavg()[0]:.2f}",
-        "revision": revision,
-        "Python": platform.python_version(),
-        "SQLite": sqlite3.sqlite_version,
-        **{name: version(name) for name in LIBRARIES},
-    }
-
-
-# Tables: the same cells for the terminal and for Markdown ----------------------------------------------------
-
-
-@dataclass
-class Grid:
-    """A table before it is shown."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-
-    def rich(self) -> Table:
-        made = Table(title=self.title, title_justify="left")
-        for n, column in enumerate(self.columns):
-            made.add_column(column, justify="left" if n == 0 else "right")
-        for row in self.rows:
-            made.add_row(*row, style=None if not row[-1].startswith("missed") else "red")
-        return made
-
-    def markdown(self) -> str:
-        lines = [self.columns, ["---", *["---:"] * (len(self.columns) - 1)], *self.rows]
-        return f"## {self.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def _comparison(found: dict[str, dict[str, Figures]], kinds: dict[str, Row], what: str = "") -> Iterator[Grid]:
@@ -305,19 +231,13 @@ def main() -> None:
 
 
 def _save(grids: list[Grid], raw: dict[str, Any]) -> None:
-    day = datetime.now(tz=UTC).date().isoformat()
-    RESULTS.mkdir(exist_ok=True)
-    facts = "\n".join(f"| {name} | {value} |" for name, value in raw["machine"].items())
-    intro = (
-        f"# Measured on {day}\n\n"
+    about = (
         f"By `make bench`: {data.TICKETS:,} tickets in {data.ORGANIZATIONS} organizations, SQLite with synchronous "
         f"FULL, one process a server, all on one machine together with the load. Every server looks the key up, "
         f"counts the rate limit, validates the input and answers JSON; this service does the rest of its work too "
-        f"(headers, problems, versions, group commit). Figures are medians of the rounds.\n\n"
-        f"| | |\n| --- | --- |\n{facts}\n"
+        f"(headers, problems, versions, group commit). Figures are medians of the rounds."
     )
-    (RESULTS / f"{day}.md").write_text("\n".join([intro, *(grid.markdown() for grid in grids)]))
-    (RESULTS / f"{day}.json").write_text(json.dumps({"date": day, **raw}, indent=1) + "\n")
+    report.save("", about, grids, raw)
 
 
 if __name__ == "__main__":

@@ -88,13 +88,14 @@ class Server:
     Args:
         name: as `bench.serve` knows it.
         preload: a library that its process loads first.
+        source: the database it gets a copy of; that of `bench.data` by default.
     """
 
-    def __init__(self, name: str, *, preload: Path | None = None) -> None:
+    def __init__(self, name: str, *, preload: Path | None = None, source: Path | None = None) -> None:
         self.name = name
         self.port = _free_port()
         self.folder = f"{name}-{self.port}"
-        file = data.copy(self.folder)
+        file = data.copy(self.folder) if source is None else data.copy(self.folder, source)
         environment = dict(os.environ)
         if preload is not None:
             environment["LD_PRELOAD"] = str(preload)
@@ -151,9 +152,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(name: str, *, preload: Path | None = None) -> Iterator[Server]:
+def running(name: str, *, preload: Path | None = None, source: Path | None = None) -> Iterator[Server]:
     """Run a server for a while."""
-    server = Server(name, preload=preload)
+    server = Server(name, preload=preload, source=source)
     try:
         yield server
     finally:

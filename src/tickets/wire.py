@@ -289,7 +289,43 @@ TicketCreatorId: TypeAlias = int | None
 Tag: TypeAlias = str
 
 
-Tags: TypeAlias = list[Tag]
+TicketExpansion: TypeAlias = Literal['contact', 'assignee', 'team', 'comments', 'history']
+
+
+class TicketContact(TypedDict):
+    id: Id
+    organization_id: NotRequired[Id]
+    email: NotRequired[Email]
+    name: Name
+    external_id: NotRequired[ExternalId | None]
+    attributes: NotRequired[Fields]
+    user_id: NotRequired[ContactUserId | None]
+    version: NotRequired[Version]
+    created_at: NotRequired[Timestamp]
+    updated_at: NotRequired[Timestamp]
+
+
+class TicketAssignee(TypedDict):
+    id: Id
+    organization_id: NotRequired[Id]
+    email: NotRequired[Email]
+    email_verified_at: NotRequired[NullableTimestamp | None]
+    name: Name
+    role: NotRequired[Role]
+    is_active: NotRequired[bool]
+    version: NotRequired[Version]
+    created_at: NotRequired[Timestamp]
+    updated_at: NotRequired[Timestamp]
+
+
+class TicketTeam(TypedDict):
+    id: Id
+    organization_id: NotRequired[Id]
+    name: Name
+    description: NotRequired[TeamDescription]
+    version: NotRequired[Version]
+    created_at: NotRequired[Timestamp]
+    updated_at: NotRequired[Timestamp]
 
 
 class Sla(TypedDict):
@@ -304,75 +340,8 @@ class Sla(TypedDict):
 AssigneeFilter: TypeAlias = str
 
 
-class Ticket(TypedDict):
-    id: Id
-    organization_id: Id
-    number: int
-    subject: TicketSubject
-    description: TicketDescription
-    status: TicketStatus
-    priority: TicketPriority
-    type: TicketType
-    source: TicketSource
-    contact_id: Id
-    assignee_id: TicketAssigneeId | None
-    team_id: TicketTeamId | None
-    created_by_id: TicketCreatorId | None
-    tags: Tags
-    custom_fields: Fields
-    merged_into_id: int | None
-    is_breached: bool
-    sla: Sla
-    first_responded_at: NullableTimestamp | None
-    resolved_at: NullableTimestamp | None
-    closed_at: NullableTimestamp | None
-    version: Version
-    created_at: Timestamp
-    updated_at: Timestamp
-
-
-class TicketCreate(TypedDict):
-    subject: TicketSubject
-    description: TicketDescription
-    priority: NotRequired[Literal['low', 'medium', 'high', 'urgent']]
-    type: NotRequired[Literal['question', 'incident', 'problem', 'task']]
-    contact_id: NotRequired[Id]
-    assignee_id: NotRequired[TicketAssigneeId | None]
-    team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
-    custom_fields: NotRequired[Fields]
-
-
-class TicketUpdate(TypedDict):
-    subject: NotRequired[TicketSubject]
-    description: NotRequired[TicketDescription]
-    status: NotRequired[TicketStatus]
-    priority: NotRequired[TicketPriority]
-    type: NotRequired[TicketType]
-    contact_id: NotRequired[Id]
-    assignee_id: NotRequired[TicketAssigneeId | None]
-    team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
-    custom_fields: NotRequired[Fields]
-    version: NotRequired[Version]
-
-
 class TicketMerge(TypedDict):
     into: Id
-    version: NotRequired[Version]
-
-
-class TicketReplace(TypedDict):
-    subject: TicketSubject
-    description: TicketDescription
-    status: TicketStatus
-    priority: TicketPriority
-    type: TicketType
-    contact_id: Id
-    assignee_id: NotRequired[TicketAssigneeId | None]
-    team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
-    custom_fields: NotRequired[Fields]
     version: NotRequired[Version]
 
 
@@ -380,19 +349,6 @@ class TicketBulkDelete(TypedDict):
     op: Literal['delete']
     id: Id
     version: Version
-
-
-class TicketBulkPatch(TypedDict):
-    subject: NotRequired[TicketSubject]
-    description: NotRequired[TicketDescription]
-    status: NotRequired[TicketStatus]
-    priority: NotRequired[TicketPriority]
-    type: NotRequired[TicketType]
-    contact_id: NotRequired[Id]
-    assignee_id: NotRequired[TicketAssigneeId | None]
-    team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
-    custom_fields: NotRequired[Fields]
 
 
 CommentVisibility: TypeAlias = Literal['public', 'internal']
@@ -437,7 +393,7 @@ class CommentUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'events:read', 'stats:read', 'audit:read']
+Scope: TypeAlias = Literal['*', 'organizations:read', 'organizations:write', 'users:read', 'users:write', 'teams:read', 'teams:write', 'contacts:read', 'contacts:write', 'tickets:read', 'tickets:write', 'comments:read', 'comments:write', 'sla_policies:read', 'sla_policies:write', 'api_keys:read', 'api_keys:write', 'search:read', 'events:read', 'stats:read', 'audit:read']
 
 
 Scopes: TypeAlias = list[Scope]
@@ -611,13 +567,6 @@ class ContactList(TypedDict):
     prev_cursor: PrevCursor | None
 
 
-class TicketList(TypedDict):
-    data: list[Ticket]
-    next_cursor: NextCursor | None
-    prev_cursor: PrevCursor | None
-    total: NotRequired[int]
-
-
 class CommentList(TypedDict):
     data: list[Comment]
     next_cursor: NextCursor | None
@@ -628,6 +577,18 @@ class ApiKeyList(TypedDict):
     data: list[ApiKey]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
+
+
+SearchText: TypeAlias = str
+
+
+SearchField: TypeAlias = Literal['subject', 'description', 'comment']
+
+
+class Snippet(TypedDict):
+    field: SearchField
+    comment_id: int | None
+    text: str
 
 
 Since: TypeAlias = int
@@ -757,11 +718,92 @@ class SlaPolicyUpdate(TypedDict):
     version: NotRequired[Version]
 
 
-class TicketBulkUpdate(TypedDict):
-    op: Literal['update']
+Tags: TypeAlias = list[Tag]
+
+
+class Ticket(TypedDict):
     id: Id
+    organization_id: Id
+    number: int
+    subject: TicketSubject
+    description: TicketDescription
+    status: TicketStatus
+    priority: TicketPriority
+    type: TicketType
+    source: TicketSource
+    contact_id: Id
+    assignee_id: TicketAssigneeId | None
+    team_id: TicketTeamId | None
+    created_by_id: TicketCreatorId | None
+    tags: Tags
+    custom_fields: Fields
+    merged_into_id: int | None
+    is_breached: bool
+    sla: Sla
+    first_responded_at: NullableTimestamp | None
+    resolved_at: NullableTimestamp | None
+    closed_at: NullableTimestamp | None
     version: Version
-    patch: TicketBulkPatch
+    created_at: Timestamp
+    updated_at: Timestamp
+    contact: NotRequired[TicketContact]
+    assignee: NotRequired[TicketAssignee | None]
+    team: NotRequired[TicketTeam | None]
+    comments: NotRequired[list[Comment]]
+    history: NotRequired[list[HistoryEntry]]
+
+
+class TicketCreate(TypedDict):
+    subject: TicketSubject
+    description: TicketDescription
+    priority: NotRequired[Literal['low', 'medium', 'high', 'urgent']]
+    type: NotRequired[Literal['question', 'incident', 'problem', 'task']]
+    contact_id: NotRequired[Id]
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+
+
+class TicketUpdate(TypedDict):
+    subject: NotRequired[TicketSubject]
+    description: NotRequired[TicketDescription]
+    status: NotRequired[TicketStatus]
+    priority: NotRequired[TicketPriority]
+    type: NotRequired[TicketType]
+    contact_id: NotRequired[Id]
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+    version: NotRequired[Version]
+
+
+class TicketReplace(TypedDict):
+    subject: TicketSubject
+    description: TicketDescription
+    status: TicketStatus
+    priority: TicketPriority
+    type: TicketType
+    contact_id: Id
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
+    version: NotRequired[Version]
+
+
+class TicketBulkPatch(TypedDict):
+    subject: NotRequired[TicketSubject]
+    description: NotRequired[TicketDescription]
+    status: NotRequired[TicketStatus]
+    priority: NotRequired[TicketPriority]
+    type: NotRequired[TicketType]
+    contact_id: NotRequired[Id]
+    assignee_id: NotRequired[TicketAssigneeId | None]
+    team_id: NotRequired[TicketTeamId | None]
+    tags: NotRequired[Tags]
+    custom_fields: NotRequired[Fields]
 
 
 class Stats(TypedDict):
@@ -818,7 +860,29 @@ class SlaPolicyList(TypedDict):
     prev_cursor: PrevCursor | None
 
 
-TicketBulkOperation: TypeAlias = TicketBulkUpdate | TicketBulkDelete
+class TicketList(TypedDict):
+    data: list[Ticket]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+    total: NotRequired[int]
+
+
+class SearchResult(TypedDict):
+    ticket: Ticket
+    snippets: list[Snippet]
+
+
+class SearchResultList(TypedDict):
+    data: list[SearchResult]
+    next_cursor: NextCursor | None
+    prev_cursor: PrevCursor | None
+
+
+class TicketBulkUpdate(TypedDict):
+    op: Literal['update']
+    id: Id
+    version: Version
+    patch: TicketBulkPatch
 
 
 class TicketBulkResult(TypedDict):
@@ -848,9 +912,7 @@ TicketStatsEntry = TypedDict(
 )
 
 
-class TicketBulk(TypedDict):
-    operations: list[TicketBulkOperation]
-    atomic: NotRequired[bool]
+TicketBulkOperation: TypeAlias = TicketBulkUpdate | TicketBulkDelete
 
 
 TicketStats = TypedDict(
@@ -864,3 +926,8 @@ TicketStats = TypedDict(
         'data': list[TicketStatsEntry],
     },
 )
+
+
+class TicketBulk(TypedDict):
+    operations: list[TicketBulkOperation]
+    atomic: NotRequired[bool]

@@ -83,6 +83,64 @@ class TestListTickets:
         assert ids(admin.get("/tickets", params={"team_id": teams[:2]})) == [tickets[1], tickets[0]]
         assert ids(admin.get("/tickets", params={"team_id": teams[0], "contact_id": contacts[1]})) == []
 
+    def test_it_filters_by_tag(self, tenant, admin, other):
+        other.ticket(tags=["vip"])
+        both, vip, printer, none = (
+            tenant.ticket(tags=tags)["id"] for tags in (["vip", "printer"], ["vip"], ["printer"], [])
+        )
+        for wanted, expected in (
+            (["vip"], [vip, both]),
+            (["printer", "vip"], [printer, vip, both]),
+            (["vip", "vip"], [vip, both]),
+            (["VIP"], []),
+            (["vi"], []),
+            (["%25", "naïve"], []),
+        ):
+            assert ids(admin.get("/tickets", params={"tag": wanted})) == expected, wanted
+        counted = admin.get("/tickets", params={"tag": ["vip", "printer"], "page": 1}).json()
+        assert counted["total"] == 3
+        assert none not in [ticket["id"] for ticket in counted["data"]]
+        assert ids(admin.get("/tickets", params={"tag": "vip", "priority": "high"})) == []
+        assert ids(admin.get("/tickets", params={"tag": "vip", "assigned_to": "none"})) == [vip, both]
+
+    def test_tags_are_found_as_they_are_now(self, tenant, admin):
+        path = f"/tickets/{tenant.ticket(tags=['old'])['id']}"
+
+        def tagged() -> dict[str, bool]:
+            return {tag: bool(ids(admin.get("/tickets", params={"tag": tag}))) for tag in ("old", "new")}
+
+        assert tagged() == {"old": True, "new": False}
+        ticket = admin.patch(path, json={"tags": ["old", "new"]}).json()
+        assert tagged() == {"old": True, "new": True}
+        whole = {name: ticket[name] for name in ("subject", "description", "status", "priority", "type", "contact_id")}
+        assert admin.put(path, json={**whole, "tags": ["new"]}).status_code == 200
+        assert tagged() == {"old": False, "new": True}
+        assert admin.post(f"{path}/merge", json={"into": tenant.ticket()["id"]}).status_code == 200
+        assert tagged() == {"old": False, "new": True}
+        assert admin.delete(path).status_code == 204
+        assert tagged() == {"old": False, "new": False}
+
+    def test_tagged_tickets_come_in_the_order_that_is_asked_for(self, tenant, admin):
+        one, two, three = (tenant.ticket(tags=["vip", f"t{n}"])["id"] for n in range(3))
+        assert admin.patch(f"/tickets/{two}", json={"priority": "high"}).status_code == 200
+        for sort, expected in (("created_at", [one, two, three]), ("-updated_at", [two, three, one])):
+            for tags in ("vip", ["vip", "t0", "t1"]):
+                first = admin.get("/tickets", params={"tag": tags, "sort": sort, "limit": 2}).json()
+                rest = admin.get(
+                    "/tickets", params={"tag": tags, "sort": sort, "limit": 2, "cursor": first["next_cursor"]}
+                ).json()
+                assert [ticket["id"] for ticket in first["data"] + rest["data"]] == expected
+
+    @pytest.mark.parametrize("value", ["", "two words", "x" * 51])
+    def test_what_is_no_tag_is_a_400(self, admin, value):
+        problem(admin.get("/tickets", params={"tag": value}), 400, "invalid_request", "/tag/0", where="query")
+
+    def test_a_user_sees_of_a_tag_their_own_only(self, tenant, user):
+        tenant.ticket(tags=["vip"])
+        mine = made(user.post("/tickets", json={"subject": "S", "description": "", "tags": ["vip"]}))
+        assert ids(user.get("/tickets", params={"tag": "vip"})) == [mine["id"]]
+        assert ids(user.get("/tickets", params={"tag": ["vip", "x"]})) == [mine["id"]]
+
     def test_times_include_from_and_exclude_to(self, tenant, admin):
         tickets = []
         for minutes in (0, 1, 2):

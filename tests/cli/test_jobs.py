@@ -15,6 +15,7 @@ from commands import Desk
 from tickets import clock
 from tickets.domain import jobs, mail
 from tickets.jobs import queue
+from tickets.jobs.registry import PERIODIC
 from tickets.settings import Settings
 
 
@@ -135,7 +136,10 @@ class TestWorker:
             assert time.monotonic() < deadline
         code, out, err = working.end(signum)
         assert (code, err) == (0, "")
-        assert json.loads(out) == {"done": 7, "failed": 0}  # five mails and two hourly jobs
+        told = json.loads(out)
+        assert told["failed"] == 0
+        # Five mails, and each periodic job; the sweep once more where a minute ended meanwhile.
+        assert told["done"] - 5 - len(PERIODIC) in (0, 1)
         assert len(list((desk.var_dir / "mail").glob("*.eml"))) == 5
 
     def test_wrong_arguments_are_one_line(self, desk: Desk):

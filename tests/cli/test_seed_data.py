@@ -24,6 +24,7 @@ TABLES = {
     "contacts": "email, name, created_at",
     "tickets": "*",
     "comments": "*",
+    "ticket_tags": "*",
 }
 
 
@@ -77,16 +78,23 @@ class TestContent:
     def test_the_contract_allows_it(self, acme: Desk):
         acme.ok("seed-data", "--tickets", "600")
         schemas = contract().data["components"]["schemas"]
-        subject, tags, email = (Checker(schemas[name], "body") for name in ("TicketSubject", "Tags", "Email"))
+        subject, tag, email = (Checker(schemas[name], "body") for name in ("TicketSubject", "Tag", "Email"))
         with acme.database() as database, database.read() as tx:
             for row in tx.all(_NUMBERED, of=1, first=1, last=600):
                 ticket = records.find(tx, Ticket, row.id, 1)
                 assert ticket is not None
                 subject.check(ticket.subject)
-                tags.check(ticket.tags)
+                for one in ticket.tags:
+                    tag.check(one)
                 assert isinstance(ticket.custom_fields, dict)
         for (address,) in acme.rows("SELECT email FROM users UNION ALL SELECT email FROM contacts"):
             email.check(address)
+
+    def test_tags_are_where_lists_look_for_them(self, acme: Desk):
+        acme.ok("seed-data", "--tickets", "600")
+        columns = "organization_id, created_at, updated_at"
+        expected = f"SELECT tickets.id, value, {columns} FROM tickets, json_each(tags) ORDER BY 1, 2"
+        assert acme.rows(f"SELECT ticket_id, tag, {columns} FROM ticket_tags ORDER BY 1, 2") == acme.rows(expected)
 
     def test_nothing_is_missing(self, acme: Desk):
         acme.ok("seed-data", "--tickets", "3000")

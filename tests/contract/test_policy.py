@@ -45,8 +45,9 @@ class Operation:
         return str(self.spec["x-scope"])
 
     def address(self, **ids: int) -> str:
-        """Fill the path in, with ids of nothing where none is given."""
-        return re.sub(r"\{(\w+)\}", lambda match: str(ids.get(match[1], NOBODY)), self.path)
+        """Fill the path in, with ids of nothing where none is given, and what has to be asked."""
+        path = re.sub(r"\{(\w+)\}", lambda match: str(ids.get(match[1], NOBODY)), self.path)
+        return f"{path}?q=printer" if self.spec.get("operationId") == "searchTickets" else path
 
     def parameters(self, where: str) -> list[str]:
         """Name the parameters in one place."""
@@ -132,6 +133,10 @@ LISTS = [  # the operator alone lists organizations, and sees all; an entry of a
 ]
 
 
+def surprising(address: str) -> str:
+    return f"{address}{'&' if '?' in address else '?'}surprise=1"
+
+
 def each(operations: list[Operation]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("operation", operations, ids=str)
 
@@ -208,7 +213,7 @@ class TestWhoMayCall:
     def test_who_may_not_call_does_not_learn_what_a_valid_request_is(self, client, keys, operation):
         key = keys.of("admin" if "admin" not in operation.roles else "user", "organizations:read")
         response = client.request(
-            operation.method, operation.address() + "?surprise=1", json={"surprise": 1}, headers={"x-api-key": key}
+            operation.method, surprising(operation.address()), json={"surprise": 1}, headers={"x-api-key": key}
         )
         assert response.status_code == 403
 
@@ -218,7 +223,7 @@ class TestWhatIsUnknown:
     def test_an_unknown_query_parameter_is_a_400_that_names_it(self, client, keys, operation):
         response = client.request(
             operation.method,
-            operation.address() + "?surprise=1",
+            surprising(operation.address()),
             json=operation.body(),
             headers=signed(keys, operation),
         )
@@ -381,8 +386,8 @@ class TestWhoseItIs:
         assert admin.put(f"/teams/{team['id']}/members/{tenant.users['admin'].id}").status_code == 204
         mine = {"user_id": tenant.users["admin"].id, "contact_id": ticket["contact_id"]}
         address = operation.address(team_id=team["id"], ticket_id=ticket["id"], **mine)
-        rows = admin.get(address, params={"limit": 200}).json()["data"]
-        assert {row.get("data", row)["organization_id"] for row in rows} == {tenant.id}
+        rows = admin.get(httpx.URL(address).copy_merge_params({"limit": 200})).json()["data"]
+        assert {row.get("data", row.get("ticket", row))["organization_id"] for row in rows} == {tenant.id}
 
     def test_every_reference_of_the_contract_is_tried(self):
         assert {name for _, name in PATH_REFERENCES} == {

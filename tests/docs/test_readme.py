@@ -9,11 +9,13 @@ from tickets.settings import shipped
 
 def test_the_tour_shows_what_it_promises(tmp_path: Path):
     tour = walk(shipped("README.md").read_text().split("## Five minutes")[1].split("## ")[0], tmp_path)
-    raised, listed, worked, stale, comment, answered, nonsense, key = answers(tour)
+    raised, listed, found, worked, stale, comment, answered, nonsense, key = answers(tour)
     assert (raised["id"], raised["priority"], raised["first_responded_at"]) == (4, "urgent", None)
     assert re.search(r"^location: /api/v1/tickets/4\r?$", tour, re.MULTILINE | re.IGNORECASE)
     assert [ticket["id"] for ticket in listed["data"]] == [4]
     assert f'cursor={listed["next_cursor"]}>; rel="next"' in tour
+    assert [result["ticket"]["id"] for result in found["data"]] == [4]
+    assert found["data"][0]["snippets"][0]["text"] == "The <mark>printer</mark> is on <mark>fire</mark>"
     assert (worked["status"], worked["version"]) == ("in_progress", 2)
     assert stale["code"] == "precondition_failed"
     assert comment["author_type"] == "user"

@@ -4,6 +4,7 @@ from typing import Any
 
 from tickets import wire
 from tickets.domain import access, contacts
+from tickets.domain.expansion import beside
 from tickets.domain.listings import CONTACTS, TICKETS, where
 from tickets.http.context import current
 from tickets.shapes.contacts import contact as show
@@ -53,10 +54,10 @@ def delete_contact(*, contact_id: int) -> None:
     contacts.remove(call.tx, call.caller.actor, contact)
 
 
-def list_contact_tickets(*, contact_id: int, **place: Any) -> wire.TicketList:
+def list_contact_tickets(*, contact_id: int, expand: list[str] | None = None, **place: Any) -> wire.TicketList:
     """List the tickets that a contact raised."""
     call = current()
     contact = access.contact(call.tx, call.caller, contact_id)
     filters = where(organization_id=contact.organization_id, contact_id=contact.id)
-    found: wire.TicketList = call.leap(TICKETS, show_ticket, where=filters, **place)
+    found: wire.TicketList = call.leap(TICKETS, show_ticket, where=filters, beside=beside(call.caller, expand), **place)
     return found

@@ -5,8 +5,9 @@ from typing import Any
 from tickets import clock, wire
 from tickets.clock import parse_rfc3339
 from tickets.domain import access, bulk, entities, lifecycle, merging
+from tickets.domain.expansion import MOST_ALONE, beside
 from tickets.domain.history import HISTORY
-from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, TICKETS, where
+from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, tickets, where
 from tickets.http.context import Call, current
 from tickets.models import Ticket
 from tickets.shapes.events import history_entry as show_entry
@@ -21,16 +22,19 @@ def list_tickets(
     page: int | None = None,
     per_page: int | None = None,
     offset: int | None = None,
+    expand: list[str] | None = None,
     status: list[str] | None = None,
     priority: list[str] | None = None,
     type: list[str] | None = None,  # noqa: A002 - the contract's name
     assigned_to: list[str] | None = None,
     contact_id: list[int] | None = None,
     team_id: list[int] | None = None,
+    tag: list[str] | None = None,
     is_breached: bool | None = None,
     created_from: str | None = None,
     created_to: str | None = None,
     updated_since: str | None = None,
+    search: str | None = None,
 ) -> wire.TicketList:
     """List the tickets the caller may see."""
     call = current()
@@ -42,14 +46,16 @@ def list_tickets(
         assignee_id=access.assignees(call.caller, assigned_to),
         contact_id=contact_id,
         team_id=team_id,
+        tag=tag,
         breached=is_breached or None,
         unbreached=is_breached is False or None,
         created_from=None if created_from is None else parse_rfc3339(created_from),
         created_to=None if created_to is None else parse_rfc3339(created_to),
         updated_since=None if updated_since is None else parse_rfc3339(updated_since),
+        search=search,
     )
     found: wire.TicketList = call.leap(
-        TICKETS,
+        tickets(filters),
         show,
         where=filters,
         sort=sort,
@@ -58,25 +64,24 @@ def list_tickets(
         page=page,
         per_page=per_page,
         offset=offset,
+        beside=beside(call.caller, expand),
     )
     return found
 
 
-def list_open_tickets(**place: Any) -> wire.TicketList:
+def list_open_tickets(*, expand: list[str] | None = None, **place: Any) -> wire.TicketList:
     """List what waits for work, the oldest first."""
     call = current()
-    found: wire.TicketList = call.leap(
-        OPEN_TICKETS, show, where=where(**access.scope(call.tx, call.caller)), sort="created_at", **place
-    )
+    filters, more = where(**access.scope(call.tx, call.caller)), beside(call.caller, expand)
+    found: wire.TicketList = call.leap(OPEN_TICKETS, show, where=filters, sort="created_at", beside=more, **place)
     return found
 
 
-def list_closed_tickets(**place: Any) -> wire.TicketList:
+def list_closed_tickets(*, expand: list[str] | None = None, **place: Any) -> wire.TicketList:
     """List what is done with, the latest first."""
     call = current()
-    found: wire.TicketList = call.leap(
-        CLOSED_TICKETS, show, where=where(**access.scope(call.tx, call.caller)), sort="-closed_at", **place
-    )
+    filters, more = where(**access.scope(call.tx, call.caller)), beside(call.caller, expand)
+    found: wire.TicketList = call.leap(CLOSED_TICKETS, show, where=filters, sort="-closed_at", beside=more, **place)
     return found
 
 
@@ -86,13 +91,17 @@ def create_ticket(*, body: wire.TicketCreate) -> wire.Ticket:
     return show(lifecycle.create(call.tx, call.caller, body))
 
 
-def get_ticket(*, ticket_id: int) -> wire.Ticket:
+def get_ticket(*, ticket_id: int, expand: list[str] | None = None) -> wire.Ticket:
     """Show a ticket."""
     call = current()
+    more = beside(call.caller, expand)
     ticket = access.ticket(call.tx, call.caller, ticket_id)
     # A due time that passed is shown at once, and only later told in an event with a new version.
     call.is_newer_than_version = ticket.breaches_at is not None and ticket.breaches_at < clock.now()
-    return show(ticket)
+    shown = show(ticket)
+    if more is not None:
+        more.put(call.tx, [ticket], [shown], most=MOST_ALONE)
+    return shown
 
 
 def replace_ticket(*, ticket_id: int, body: wire.TicketReplace) -> wire.Ticket:

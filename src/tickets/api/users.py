@@ -4,6 +4,7 @@ from typing import Any
 
 from tickets import wire
 from tickets.domain import access, users
+from tickets.domain.expansion import beside
 from tickets.domain.listings import TICKETS, USERS, where
 from tickets.http.context import current
 from tickets.shapes.tickets import ticket as show_ticket
@@ -57,7 +58,7 @@ def delete_user(*, user_id: int) -> None:
     users.remove(call.tx, call.caller.actor, user)
 
 
-def list_user_tickets(*, user_id: int, **place: Any) -> wire.TicketList:
+def list_user_tickets(*, user_id: int, expand: list[str] | None = None, **place: Any) -> wire.TicketList:
     """List the tickets that a user raised."""
     call = current()
     if not call.caller.is_staff and user_id != call.caller.user_id:
@@ -65,5 +66,5 @@ def list_user_tickets(*, user_id: int, **place: Any) -> wire.TicketList:
     user = access.user(call.tx, call.caller, user_id)
     contact = access.contact_of(call.tx, user.organization_id, user.id)
     filters = where(organization_id=user.organization_id, contact_id=[] if contact is None else [contact.id])
-    found: wire.TicketList = call.leap(TICKETS, show_ticket, where=filters, **place)
+    found: wire.TicketList = call.leap(TICKETS, show_ticket, where=filters, beside=beside(call.caller, expand), **place)
     return found

@@ -18,7 +18,7 @@ from tickets.cli.failures import Failure
 from tickets.cli.output import json_option, progress, show
 from tickets.cli.seed_process import Teller, teller
 from tickets.db import Bulk, Database, Row, Statement, Transaction
-from tickets.domain import organizations, sla_policies, tallies, teams, users
+from tickets.domain import indexing, organizations, sla_policies, tags, tallies, teams, users
 from tickets.models import Base, Comment, Contact, Organization, Team, Ticket, User
 
 BATCH = 5_000
@@ -161,9 +161,11 @@ def _store(tx: Transaction, organization_id: int, batch: content.Batch) -> None:
     last = organizations.count_up(tx, organization_id, "tickets", step=len(batch.tickets))
     first = last - len(batch.tickets) + 1
     tx.bulk(_ADD_TICKETS, map(add, zip(range(first, last + 1)), batch.tickets))
+    tags.spread_numbered(tx, organization_id, first, last)
     made = [row.id for row in tx.all(_NUMBERED, of=organization_id, first=first, last=last)]
     tallies.add(tx, organization_id, map(content.TALLIED, batch.tickets))
     tx.bulk(_ADD_COMMENTS, ((made[place], *said) for place, *said in batch.comments))
+    indexing.index(tx, made[0], made[-1])
 
 
 def _cast(tx: Transaction, organization: Row, total: int, seed: int, counts: Counts) -> content.Cast:

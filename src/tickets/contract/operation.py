@@ -81,6 +81,7 @@ class Plan:
         self.secret = spec.get("x-secret-response", False)
         self._runtime = runtime
         parameters = operation.parameters
+        self._long_with = frozenset(p["name"] for p in parameters if p.get("x-execution") == "thread")
         self._query = Parameters([p for p in parameters if p["in"] == "query"], "query")
         self._read_query = lru_cache(maxsize=256)(lambda query: self._query.read(parse_query(query)))
         headers = [p for p in parameters if p["in"] == "header"]
@@ -124,12 +125,12 @@ class Plan:
             call = Call(runtime.services, acting, transaction, exchange, self.operation_id, headers.get("If-Match"))
             with runtime.flask_app.app_context():
                 flask.g.call = call
-                response = self._finish(self.handler(**arguments), scope)
+                response = self._finish(self.handler(**arguments), scope, alone="expand" not in arguments)
             known = None if call.is_newer_than_version else headers.get("If-None-Match")
             return _not_modified(response, known)
 
         if not self._writes:
-            return await self._read(caller, perform)
+            return await self._read(caller, perform, long=self.long or not self._long_with.isdisjoint(arguments))
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
             return await self._write(scope, caller, perform, exchange)
@@ -151,9 +152,9 @@ class Plan:
             )
             return self._finish(await self.handler(**arguments), scope)
 
-    async def _read(self, caller: Principal | None, work: Callable[..., Response]) -> Response:
+    async def _read(self, caller: Principal | None, work: Callable[..., Response], *, long: bool) -> Response:
         reader = self._runtime.reader
-        if self.long:
+        if long:
             found: Response = await reader.apart(lambda transaction: work(transaction, caller))
             return found
         try:
@@ -233,7 +234,7 @@ class Plan:
     def _arguments(self, scope: Scope) -> dict[str, Any]:
         arguments = dict(self._query.defaults)
         query = scope["query_string"]
-        if query:
+        if query or self._query.are_required:
             arguments.update(self._read_query(query))
         for name, value in scope["path_params"].items():
             if value > MAX_ID:
@@ -278,12 +279,18 @@ class Plan:
             if name in self._fields
         }
 
-    def _finish(self, body: Any, scope: Scope) -> Response:
-        """Turn what a handler returned into the answer the contract promises."""
+    def _finish(self, body: Any, scope: Scope, *, alone: bool = True) -> Response:
+        """Turn what a handler returned into the answer the contract promises.
+
+        Args:
+            body: what it returned.
+            scope: of the request.
+            alone: whether nothing stands beside the entity; else its version does not tell one answer from another.
+        """
         if body is None:
             return Response(self._status, [])
         headers = [(b"content-type", JSON)]
-        if self._has_etag:
+        if self._has_etag and alone:
             headers.append((b"etag", b'"%d"' % body["version"]))
         if self._location is not None:
             headers.append((b"location", self._location(body)))

@@ -19,12 +19,17 @@ class Parameters:
     Args:
         parameters: resolved Parameter Objects, all with the same ``in``.
         where: ``query`` or ``header``.
+
+    Attributes:
+        defaults: what those that are left out are, by name.
+        are_required: whether one of them has to be given.
     """
 
     def __init__(self, parameters: list[dict[str, Any]], where: str) -> None:
         self._where = where
         self._readers = {p["name"]: _reader(p["schema"]) for p in parameters}
         self._lists = frozenset(p["name"] for p in parameters if p["schema"].get("type") == "array")
+        self._joined = frozenset(p["name"] for p in parameters if not p.get("explode", True))
         self.defaults = {p["name"]: p["schema"]["default"] for p in parameters if "default" in p["schema"]}
         self._checker = Checker(
             {
@@ -37,7 +42,7 @@ class Parameters:
         )
         takes = f"; it takes {', '.join(sorted(self._readers))}" if self._readers else ", which takes none"
         self._unknown = f"is no parameter of this operation{takes}"
-        self._required = any(p.get("required") for p in parameters)
+        self.are_required = any(p.get("required") for p in parameters)
 
     def read(self, given: list[tuple[str, str]]) -> dict[str, Any]:
         """Convert and check what was given.
@@ -52,14 +57,15 @@ class Parameters:
             if reader is None:
                 faults.append(InputError(f"/{escaped(name)}", self._unknown, self._where))
             elif name in self._lists:
-                values.setdefault(name, []).append(reader(text))
+                parts = text.split(",") if name in self._joined else [text]
+                values.setdefault(name, []).extend(map(reader, parts))
             elif name in values:
                 faults.append(InputError(f"/{name}", "is given twice", self._where))
             else:
                 values[name] = reader(text)
         if faults:
             raise invalid(faults[:MAX_ERRORS])
-        if values or self._required:
+        if values or self.are_required:
             self._checker.check(values)
         return values
 

@@ -175,6 +175,7 @@ class Database:
         transaction = self.begin_write(mine, wait=wait)
         try:
             yield transaction
+            transaction.settle()
             mine.commit()
         finally:
             mine.rollback()

@@ -120,11 +120,27 @@ class Transaction:
         topics: who waits for what this transaction holds and is told after its commit, such as ``jobs``.
     """
 
+    _Late = Callable[["Transaction", dict[Any, Any]], None]
+
     def __init__(self, connection: sqlite3.Connection, dialect: Dialect) -> None:
         self._connection = connection
         self._dialect = dialect
         self._depth = 0
         self.topics: set[str] = set()
+        self._late: dict[Transaction._Late, dict[Any, Any]] = {}
+
+    def late(self, work: _Late) -> dict[Any, Any]:
+        """Return notes that `work` is given when the transaction ends, once for all that is done in it.
+
+        A savepoint that is undone leaves the notes alone: the work looks at what the transaction holds in the end.
+        """
+        return self._late.setdefault(work, {})
+
+    def settle(self) -> None:
+        """Do what waits for the end; whoever commits calls it before, outside of any savepoint."""
+        late, self._late = self._late, {}
+        for work, notes in late.items():
+            work(self, notes)
 
     def _execute(self, statement: Statement, values: dict[str, Any]) -> tuple[sqlite3.Cursor, _Compiled]:
         compiled = statement.compiled(self._dialect)

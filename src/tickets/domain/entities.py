@@ -1,4 +1,4 @@
-"""Entities are stored, changed and removed here, together with the event that tells of it, and the tallies."""
+"""Entities are stored, changed and removed here, with the event that tells of it, the tallies and the search index."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, or_, select
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import events, records, sla, sla_policies, tallies
+from tickets.domain import events, indexing, records, sla, sla_policies, tags, tallies
 from tickets.domain.events import Actor
 from tickets.errors import InUse
 from tickets.models import Base, Ticket
@@ -30,7 +30,9 @@ def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
     row = records.add(tx, model, moment=moment, **values)
     if model is Ticket:
         tallies.follow(tx, None, row)
+        tags.spread(tx, row)
     events.created(tx, by, model, row)
+    indexing.created(tx, model, row)
     return row
 
 
@@ -56,7 +58,9 @@ def change(
     if changed is not entity:
         if model is Ticket:
             tallies.follow(tx, entity, changed)
+            tags.follow(tx, entity, changed)
         events.updated(tx, by, model, entity, changed, verb=verb)
+        indexing.updated(tx, model, entity, changed)
     return changed
 
 
@@ -76,6 +80,7 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
     if model is Ticket:
         tallies.follow(tx, entity, None)
     events.deleted(tx, by, model, entity)
+    indexing.removed(tx, model, entity)
     records.remove(tx, model, entity)
 
 

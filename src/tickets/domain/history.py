@@ -62,7 +62,7 @@ class History:
         events = tx.all(
             _BACKWARDS if descending else _FORWARDS, ticket_id=where["ticket_id"][0], seq=seq, limit=limit + 2
         )
-        entries = [entry for event in events for entry in _entries(event, descending=descending)]
+        entries = [entry for event in events for entry in entries_of(event, descending=descending)]
         if position is not None:
             entries = [e for e in entries if (e.id < position.id if descending else e.id > position.id)]
         return slice_of(entries[:limit], "seq", position, more=len(entries) > limit)
@@ -71,7 +71,8 @@ class History:
 HISTORY = History()
 
 
-def _entries(event: Row, *, descending: bool) -> list[Entry]:
+def entries_of(event: Row, *, descending: bool = False) -> list[Entry]:
+    """Take an event apart, in the order of its fields or against it."""
     made = [
         Entry(
             event.id * PLACES + place,

@@ -1,79 +1,36 @@
-"""Lists by keyset: page 20,000 costs what page 1 costs, and writers neither repeat nor hide a row."""
+"""Lists by keyset: page 20,000 costs what page 1 costs, and writers neither repeat nor hide a row.
+
+Which index serves a page depends on what is asked. The planner has no statistics to know it from, so it is decided
+here (decisions/0015).
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    CompoundSelect,
-    Select,
-    UnaryExpression,
-    bindparam,
-    func,
-    or_,
-    select,
-    tuple_,
-    union_all,
-)
-from sqlalchemy.sql.operators import custom_op
+from sqlalchemy import ColumnElement, Select, bindparam, distinct, func, select, tuple_, union, union_all
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
+from tickets.domain.filters import COMPARED, Either, Filter, Tally, Values, condition, without_index
 
-Kind = Literal["in", "from", "before", "after"]
+FEW = 2_000
+"""Rows up to which it takes milliseconds to read all that match and to sort them."""
+
 _Shape = tuple[tuple[str, int, bool], ...]
 """Which filters apply: the name of each, how many values it has, and whether unset is among them."""
 
 
-@dataclass(frozen=True)
-class Filter:
-    """One filter of a list.
+class Way(NamedTuple):
+    """How the rows of a page are found.
 
     Attributes:
-        column: what is compared.
-        kind: ``in`` (one of the values; None means unset), ``from`` (at or after), ``before``, ``after``.
-        selective: whether so few rows match that reading and sorting them beats walking the organization's
-            rows in the asked order; SQLite cannot know that without statistics.
+        lead: the filter whose index looks them up; None to walk all rows of the tenant in the asked order.
+        gather: read all that the leading filter matches, then sort: its index has another order.
     """
 
-    column: ColumnElement[Any]
-    kind: Kind = "in"
-    selective: bool = False
-
-
-@dataclass(frozen=True)
-class Either:
-    """A filter that takes no value: rows fit one of two conditions, and none fits both.
-
-    No index could have the rows of both in order, so each is a query of its own, and the database merges what they find
-    as far as the page goes. Either may speak of `NOW`.
-
-    Attributes:
-        many: an index has what fits, in the order of each sort.
-        few: so little fits that it is read by an index of its own, whatever else is asked, and sorted.
-    """
-
-    many: ColumnElement[bool]
-    few: ColumnElement[bool] | None = None
-
-
-NOW = bindparam("now", type_=BigInteger())
-"""The moment of the request."""
-
-
-class Tally(NamedTuple):
-    """Where the number of rows is known, as long as nothing but some of the filters applies.
-
-    Attributes:
-        query: selects it as `count`.
-        filters: by name, on columns of the query.
-    """
-
-    query: Select[Any]
-    filters: Mapping[str, Filter]
+    lead: str | None = None
+    gather: bool = False
 
 
 class Position(NamedTuple):
@@ -98,13 +55,20 @@ class Slice(NamedTuple):
     prev: Position | None
 
 
+class _Place(NamedTuple):
+    """What part of a walk is meant; `tied` when it has one sort key."""
+
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    tied: bool = False
+
+
 class Listing:
     """A table that can be listed.
 
     Args:
         query: selects the columns, with any join it needs.
         id_column: the unique column that settles equal sort keys.
-        filters: by name.
+        filters: by name; of two that could lead, the first does.
         sorts: by name, without the sign.
         tally: knows how many rows there are; without it they are counted.
     """
@@ -125,6 +89,7 @@ class Listing:
         self._tally = tally
         self._statement = lru_cache(maxsize=256)(self._build)
         self._count = lru_cache(maxsize=64)(self._build_count)
+        self._probe = lru_cache(maxsize=64)(self._build_probe)
 
     def page(
         self,
@@ -148,84 +113,198 @@ class Listing:
         """
         if _is_empty(where):
             return Slice([], None, None)
+        where = _once(where)
+        shape, values, key = _shape(where), {"now": clock.now(), **_values(where)}, sort.removeprefix("-")
+        *gatherings, way = self.ways(shape, key)
+        for gathering in gatherings:
+            if tx.one(self._probe(shape, gathering), **values).count <= FEW:
+                way = gathering
+                break
         backwards = position is not None and position.backwards
         statement = self._statement(
-            _shape(where), sort, positioned=position is not None, backwards=backwards, leaping=offset > 0
+            shape, sort, way, positioned=position is not None, backwards=backwards, leaping=offset > 0
         )
-        bound: dict[str, Any] = {"now": clock.now(), "limit": limit + 1, **_values(where)}
+        bound = {"limit": limit + 1, **values}
         if position is not None:
             bound |= {"key": position.key, "id": position.id}
         if offset:
             bound["offset"] = offset
         rows = tx.all(statement, **bound)
-        return slice_of(
-            rows[:limit],
-            sort.removeprefix("-"),
-            position,
-            more=len(rows) > limit,
-            at_start=position is None and not offset,
-        )
+        return slice_of(rows[:limit], key, position, more=len(rows) > limit, at_start=position is None and not offset)
 
     def count(self, tx: Transaction, where: Mapping[str, Sequence[Any]]) -> int:
         """Count the rows on all pages."""
         if _is_empty(where):
             return 0
+        where = _once(where)
         found: int = tx.one(self._count(_shape(where)), now=clock.now(), **_values(where)).count
         return found
+
+    def ways(self, shape: _Shape, key: str) -> list[Way]:
+        """List how pages may be found: the last way always, those before it where what they gather is little.
+
+        Args:
+            shape: the filters.
+            key: what the rows are sorted by.
+        """
+        given = {name for name, _, _ in shape}
+        indexed = {
+            name: key in spec.sorts for name, spec in self._filters.items() if name in given and spec.sorts is not None
+        }
+        for name, is_in_order in indexed.items():
+            if self._filters[name].selective:
+                return [Way(name, gather=not is_in_order)]
+        gatherings = [Way(name, gather=True) for name, is_in_order in indexed.items() if not is_in_order]
+        return [*gatherings, Way(next((name for name, is_in_order in indexed.items() if is_in_order), None))]
+
+    def _build_probe(self, shape: _Shape, way: Way) -> Statement:
+        """Make what counts the rows that a filter matches, as long as they are few."""
+        own = tuple(each for each in shape if each[0] in (way.lead, "organization_id"))
+        few = self._filtered(own, way).with_only_columns(self._id).limit(FEW + 1).subquery("few")
+        return Statement(select(func.count().label("count")).select_from(few))
 
     def _build_count(self, shape: _Shape) -> Statement:
         tally = self._tally
         if tally is not None and all(name in tally.filters for name, _, _ in shape):
-            matches = (_condition(tally.filters[name], name, count, null=null) for name, count, null in shape)
-            return Statement(tally.query.where(*matches))
-        queries = self._filtered(shape)
-        if len(queries) == 1:
-            return Statement(queries[0].with_only_columns(func.count().label("count")))
-        found = union_all(*(query.with_only_columns(self._id) for query in queries)).subquery()
-        return Statement(select(func.count().label("count")).select_from(found))
+            query = tally.query
+            for name, count, null in shape:
+                spec = tally.filters[name]
+                query = query.where(condition(spec, spec.column, name, Values(range(count), unset=null)))
+            return Statement(query)
+        selective = next((name for name, _, _ in shape if self._filters[name].selective), None)
+        query, *rest = [self._filtered(shape, Way(selective)), *self._few(shape)]
+        if rest:
+            found = union_all(*(one.with_only_columns(self._id) for one in (query, *rest))).subquery()
+            return Statement(select(func.count().label("count")).select_from(found))
+        repeats = any(self._filters[name].repeats and count > 1 for name, count, _ in shape)
+        rows = func.count(distinct(self._id)) if repeats else func.count()
+        return Statement(query.with_only_columns(rows.label("count"), maintain_column_froms=True))
 
-    def _build(self, shape: _Shape, sort: str, *, positioned: bool, backwards: bool, leaping: bool) -> Statement:
-        column = self._sorts[sort.removeprefix("-")]
-        descending = sort.startswith("-") != backwards
-        queries = self._filtered(shape)
-        if positioned:
-            there = tuple_(bindparam("key", type_=column.type), bindparam("id", type_=self._id.type))
-            here = [tuple_(key, self._id) for key in (column, _without_index(column))]
-            queries = [
-                query.where(key < there if descending else key > there)
-                for query, key in zip(queries, here, strict=False)
-            ]
-        found: Select[Any] | CompoundSelect[Any] = queries[0] if len(queries) == 1 else union_all(*queries)
-        if leaping:
-            found = found.offset(bindparam("offset"))
-        keys = (
-            (column, self._id)
-            if len(queries) == 1
-            else [found.selected_columns[str(k.key)] for k in (column, self._id)]
-        )
-        order = [key.desc() if descending else key.asc() for key in keys]
-        return Statement(found.order_by(*order).limit(bindparam("limit")), raw_json=True)
+    def _build(
+        self, shape: _Shape, sort: str, way: Way, *, positioned: bool, backwards: bool, leaping: bool
+    ) -> Statement:
+        key = sort.removeprefix("-")
+        order = _Order((self._sorts[key], self._id), descending=sort.startswith("-") != backwards)
+        aside = order._replace(columns=tuple(map(without_index, order.columns)))
+        arms = [
+            (mine, self._filtered(shape, way, key, values, tied=place.tied).where(*place.conditions))
+            for mine in (aside if way.gather else order,)
+            for values in self._apart(shape, way)
+            for place in (mine.after(at_once=way.gather) if positioned else [_Place()])
+        ]
+        after = aside.after(at_once=True)[0].conditions if positioned else ()
+        arms += [(aside, few.where(*after)) for few in self._few(shape)]
+        if len(arms) == 1 and not way.gather:
+            return Statement(_cut(order.applied(arms[0][1]), leaping=leaping), raw_json=True)
+        # Arms, each a walk along an index, meet in the asked order. Only the rows of the page are fetched as a whole.
+        keys = [
+            arm.with_only_columns(
+                *(c.label(name) for c, name in zip(mine.columns, ("key", "id"), strict=True)),
+                maintain_column_froms=True,
+            )
+            for mine, arm in arms
+        ]
+        repeats = any(self._filters[name].repeats and count > 1 for name, count, _ in shape)
+        alone: Any = keys[0].distinct() if repeats else keys[0]
+        merged: Any = alone if len(keys) == 1 else union(*keys) if repeats else union_all(*keys)
+        met = arms[0][0] if len(keys) == 1 else order._replace(columns=tuple(merged.selected_columns))
+        page = _cut(met.applied(merged), leaping=leaping).subquery("page")
+        shown = list(self._query.selected_columns)
+        table: Any = shown[0].table
+        rows = select(*shown).join_from(page, table, table.c.id == page.c.id)
+        return Statement(order._replace(columns=tuple(page.c)).applied(rows), raw_json=True)
 
-    def _filtered(self, shape: _Shape) -> list[Select[Any]]:
-        """Make the query, and beside it that for the few rows which a filter finds in another way."""
-        specs = [(self._filters[name], name, count, null) for name, count, null in shape]
-        selective = any(isinstance(spec, Filter) and spec.selective for spec, *_ in specs)
+    def _few(self, shape: _Shape) -> list[Select[Any]]:
+        """Make the query for the few rows that fit the second condition of a filter, if it has one."""
+        found = []
+        for _, spec in ((name, self._filters[name]) for name, _, _ in shape):
+            if isinstance(spec, Either) and spec.few is not None:
+                rest = tuple(each for each in shape if self._filters[each[0]] is not spec)
+                found.append(self._filtered(rest, Way(gather=True), "few").where(spec.few))
+        return found
+
+    def _apart(self, shape: _Shape, way: Way) -> list[Values | None]:
+        """Take the values of the leading filter apart: an index has the rows of each in order, not those of several."""
+        for name, count, null in shape:
+            if name == way.lead and not way.gather and count + null > 1:
+                return [*(Values([n]) for n in range(count)), *([Values([], unset=True)] if null else [])]
+        return [None]
+
+    def _filtered(
+        self, shape: _Shape, way: Way, key: str = "", leading: Values | None = None, *, tied: bool = False
+    ) -> Select[Any]:
+        """Apply the filters, each with an index only where that is the one to use.
+
+        Args:
+            shape: the filters.
+            way: names the one that leads.
+            key: what is sorted by; an index that has the rows in its order may help the leading one.
+            leading: the values of the leading filter that are meant; all of them when None.
+            tied: whether only rows with one sort key are meant.
+        """
         query = self._query
-        few = query if any(isinstance(spec, Either) and spec.few is not None for spec, *_ in specs) else None
-        for spec, name, count, null in specs:
+        wanted = {name: Values(range(count), unset=null) for name, count, null in shape}
+        if way.lead is not None and leading is not None:
+            wanted[way.lead] = leading
+        implied = way.lead is not None and self._filters[way.lead].alone and not wanted[way.lead].unset
+        for name, values in wanted.items():
+            spec = self._filters[name]
+            if name == "organization_id":
+                misleads = implied
+            elif spec.sorts is None or not key:
+                misleads = False
+            elif spec.kind in COMPARED and tied:
+                misleads = True
+            else:
+                misleads = name != way.lead and (way.gather or values.number > 1 or key not in spec.sorts)
+            column = without_index(spec.column) if misleads else spec.column
             if isinstance(spec, Either):
-                query = query.where(spec.many)
-                few = few.where(spec.few) if few is not None and spec.few is not None else None
+                query = query.where(spec.many(column))
                 continue
-            plain = _condition(spec, name, count, null=null)
-            aside = _condition(replace(spec, column=_without_index(spec.column)), name, count, null=null)
-            query = query.where(aside if selective and name == "organization_id" else plain)
-            few = None if few is None else few.where(plain if name == "organization_id" else aside)
-        return [query] if few is None else [query, few]
+            query = query.where(condition(spec, column, name, values))
+        return query
+
+
+class _Order(NamedTuple):
+    """An order by a column, and by the id where that is equal."""
+
+    columns: tuple[ColumnElement[Any], ...]
+    descending: bool
+
+    def applied(self, query: Any) -> Any:
+        return query.order_by(*(column.desc() if self.descending else column.asc() for column in self.columns))
+
+    def after(self, *, at_once: bool) -> list[_Place]:
+        """Say what follows a row: in two parts, so that an index leads to each however many rows have its key.
+
+        Args:
+            at_once: say it in one, for rows that are all read anyway.
+        """
+        (column, row_id), (key, here) = self.columns, self._here()
+        if at_once:
+            there, place = tuple_(column, row_id), tuple_(key, here)
+            return [_Place((there < place if self.descending else there > place,))]
+        if self.descending:
+            return [_Place((column == key, row_id < here), tied=True), _Place((column < key,))]
+        return [_Place((column == key, row_id > here), tied=True), _Place((column > key,))]
+
+    def _here(self) -> tuple[ColumnElement[Any], ...]:
+        return tuple(bindparam(name, type_=c.type) for name, c in zip(("key", "id"), self.columns, strict=True))
+
+
+def _cut(query: Any, *, leaping: bool) -> Any:
+    """Leave the rows of one page."""
+    query = query.limit(bindparam("limit"))
+    return query.offset(bindparam("offset")) if leaping else query
 
 
 def _is_empty(where: Mapping[str, Sequence[Any]]) -> bool:
     return any(len(values) == 0 for values in where.values())
+
+
+def _once(where: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+    """Leave each value once: each of them may be a walk of its own."""
+    return {name: values if len(values) == 1 else list(dict.fromkeys(values)) for name, values in where.items()}
 
 
 def _shape(where: Mapping[str, Sequence[Any]]) -> _Shape:
@@ -263,22 +342,3 @@ def slice_of(
         return Slice(rows, last, first if more else None)
     is_first = position is None if at_start is None else at_start
     return Slice(rows, last if more else None, None if is_first else first)
-
-
-def _without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Write a column as ``+column``: the same value, for which no index is used."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
-
-
-def _condition(spec: Filter, name: str, count: int, *, null: bool) -> ColumnElement[bool]:
-    values = [bindparam(f"{name}_{n}", type_=spec.column.type) for n in range(count)]
-    if spec.kind == "from":
-        return spec.column >= values[0]
-    if spec.kind == "before":
-        return spec.column < values[0]
-    if spec.kind == "after":
-        return spec.column > values[0]
-    if null and not values:
-        return spec.column.is_(None)
-    among = spec.column == values[0] if count == 1 else spec.column.in_(values)
-    return or_(among, spec.column.is_(None)) if null else among

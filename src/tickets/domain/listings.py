@@ -1,11 +1,14 @@
 """Every list the API offers: its columns, filters and sorts. tests/domain checks that an index serves each."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
-from tickets.domain.listing import NOW, Either, Filter, Listing, Tally
+from tickets.domain.filters import NOW, Either, Filter, Tally
+from tickets.domain.listing import Listing
+from tickets.domain.searchable import SearchableListing
 from tickets.models import (
     ApiKey,
     AuditEntry,
@@ -17,21 +20,27 @@ from tickets.models import (
     Team,
     TeamMember,
     Ticket,
+    TicketTag,
     TicketTally,
     User,
 )
 from tickets.models.tickets import WAITING
 
+_CREATED = ("created_at",)
+_BOTH = ("created_at", "updated_at")
+_ANY = (*_BOTH, "name")
+"""One row at most: it is in every order."""
+
 
 def _sorts(model: Any, *more: str) -> dict[str, ColumnElement[Any]]:
-    return {name: model.__table__.c[name] for name in ("created_at", "updated_at", *more)}
+    return {name: model.__table__.c[name] for name in (*_BOTH, *more)}
 
 
 def _times(columns: Any) -> dict[str, Filter]:
     return {
-        "created_from": Filter(columns.created_at, "from"),
-        "created_to": Filter(columns.created_at, "before"),
-        "updated_since": Filter(columns.updated_at, "from"),
+        "created_from": Filter(columns.created_at, "from", sorts=_CREATED),
+        "created_to": Filter(columns.created_at, "before", sorts=_CREATED),
+        "updated_since": Filter(columns.updated_at, "from", sorts=("updated_at",)),
     }
 
 
@@ -47,22 +56,22 @@ def where(**given: Any) -> Mapping[str, Any]:
 ORGANIZATIONS = Listing(
     select(*Organization.__table__.c).where(Organization.deleted_at.is_(None)),
     Organization.__table__.c.id,
-    filters={"slug": Filter(Organization.__table__.c.slug)},
+    filters={"slug": Filter(Organization.__table__.c.slug, sorts=_ANY)},
     sorts=_sorts(Organization, "name"),
 )
 
 _user = User.__table__.c
 _user_filters = {
     "organization_id": Filter(_user.organization_id),
-    "role": Filter(_user.role),
+    "role": Filter(_user.role, sorts=_CREATED),
     "is_active": Filter(_user.is_active),
-    "email": Filter(_user.email),
+    "email": Filter(_user.email, sorts=_ANY, selective=True),
 }
 USERS = Listing(select(*_user), _user.id, filters=_user_filters, sorts=_sorts(User, "name"))
 TEAM_MEMBERS = Listing(
     select(*_user).join(TeamMember, TeamMember.user_id == _user.id),
     _user.id,
-    filters={"team_id": Filter(TeamMember.__table__.c.team_id)},
+    filters={"team_id": Filter(TeamMember.__table__.c.team_id, sorts=(), selective=True)},
     sorts=_sorts(User, "name"),
 )
 
@@ -85,41 +94,66 @@ CONTACTS = Listing(
     _contact.id,
     filters={
         "organization_id": Filter(_contact.organization_id),
-        "email": Filter(_contact.email),
-        "external_id": Filter(_contact.external_id),
+        "email": Filter(_contact.email, sorts=_ANY),
+        "external_id": Filter(_contact.external_id, sorts=_ANY),
     },
     sorts=_sorts(Contact, "name"),
 )
 
 _ticket = Ticket.__table__.c
+_tag = TicketTag.__table__.c
+# The indexes of contacts, assignees and teams begin with them: they imply the organization.
 _ticket_filters = {
     "organization_id": Filter(_ticket.organization_id),
-    "own_contact_id": Filter(_ticket.contact_id, selective=True),
+    "own_contact_id": Filter(_ticket.contact_id, sorts=_BOTH, selective=True, alone=True),
 }
+_more_ticket_filters = {
+    "contact_id": Filter(_ticket.contact_id, sorts=_BOTH, selective=True, alone=True),
+    "assignee_id": Filter(_ticket.assignee_id, sorts=_BOTH, alone=True),
+    "team_id": Filter(_ticket.team_id, sorts=_BOTH, alone=True),
+    "status": Filter(_ticket.status, sorts=_BOTH),
+    "priority": Filter(_ticket.priority, sorts=_CREATED),
+    "type": Filter(_ticket.type, sorts=_CREATED),
+}
+# What is known to be breached, and what fell due since the last sweep, which empties `breaches_at`.
+_fell_due = _ticket.breaches_at < NOW
+
+
+def _unbreached(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return column.is_(False) & or_(_ticket.breaches_at.is_(None), _ticket.breaches_at >= NOW)
+
+
 _tally = TicketTally.__table__.c
 _tallied = select(func.coalesce(func.sum(_tally.total), 0).label("count"))
 _tally_filters = {"organization_id": Filter(_tally.organization_id)}
 _kinds = {"status": Filter(_tally.status), "priority": Filter(_tally.priority)}
-TICKETS = Listing(
+TICKETS = SearchableListing(
     select(*_ticket),
     _ticket.id,
     filters={
         **_ticket_filters,
-        "status": Filter(_ticket.status),
-        "priority": Filter(_ticket.priority),
-        "type": Filter(_ticket.type),
-        "assignee_id": Filter(_ticket.assignee_id),
-        "contact_id": Filter(_ticket.contact_id, selective=True),
-        "team_id": Filter(_ticket.team_id),
-        # What is known to be breached, and what fell due since the last sweep, which empties `breaches_at`.
-        "breached": Either(many=_ticket.is_breached.is_(True), few=_ticket.breaches_at < NOW),
-        "unbreached": Either(
-            many=_ticket.is_breached.is_(False) & or_(_ticket.breaches_at.is_(None), _ticket.breaches_at >= NOW)
-        ),
+        **_more_ticket_filters,
+        "breached": Either(_ticket.is_breached, lambda column: column.is_(True), _BOTH, few=_fell_due),
+        "unbreached": Either(_ticket.is_breached, _unbreached, _BOTH),
         **_times(_ticket),
+        "tag": Filter(_tag.tag, inside=select(_tag.ticket_id).where(_tag.ticket_id == _ticket.id).correlate(Ticket)),
     },
     sorts=_sorts(Ticket),
     tally=Tally(_tallied, _tally_filters | _kinds),
+)
+# Tags have a table of their own, with the times of their tickets, in whose order its indexes keep them.
+TAGGED_TICKETS = SearchableListing(
+    select(*_ticket).join(TicketTag, _tag.ticket_id == _ticket.id),
+    _tag.ticket_id,
+    filters={
+        "organization_id": Filter(_tag.organization_id),
+        "tag": Filter(_tag.tag, sorts=_BOTH, selective=True, repeats=True),
+        **{name: replace(spec, sorts=(), selective=False) for name, spec in _more_ticket_filters.items()},
+        "breached": Either(_ticket.is_breached, lambda column: or_(column.is_(True), _fell_due), ()),
+        "unbreached": Either(_ticket.is_breached, _unbreached, ()),
+        **_times(_tag),
+    },
+    sorts=_sorts(TicketTag),
 )
 # A ticket is resolved at some time before or when it is closed: without that time it waits for work.
 OPEN_TICKETS = Listing(
@@ -137,10 +171,16 @@ CLOSED_TICKETS = Listing(
     tally=Tally(_tallied.where(_tally.status == "closed"), _tally_filters),
 )
 
+
+def tickets(where: Mapping[str, Any]) -> Listing:
+    """Choose the list of tickets whose indexes serve the filters: the tickets of a contact are fewer than of a tag."""
+    return TAGGED_TICKETS if "tag" in where and not where.keys() & {"contact_id", "own_contact_id"} else TICKETS
+
+
 _comment = Comment.__table__.c
 _comment_filters = {
     "organization_id": Filter(_comment.organization_id),
-    "ticket_id": Filter(_comment.ticket_id, selective=True),
+    "ticket_id": Filter(_comment.ticket_id, sorts=_BOTH, selective=True, alone=True),
     "visibility": Filter(_comment.visibility),
     **_times(_comment),
 }
@@ -148,7 +188,7 @@ COMMENTS = Listing(select(*_comment), _comment.id, filters=_comment_filters, sor
 COMMENTS_TO_CONTACT = Listing(
     select(*_comment).join(Ticket, Ticket.id == _comment.ticket_id).where(_comment.visibility == "public"),
     _comment.id,
-    filters={**_comment_filters, "own_contact_id": Filter(_ticket.contact_id, selective=True)},
+    filters={**_comment_filters, "own_contact_id": Filter(_ticket.contact_id, sorts=(), selective=True, alone=True)},
     sorts=_sorts(Comment),
 )
 
@@ -156,7 +196,10 @@ _api_key = ApiKey.__table__.c
 API_KEYS = Listing(
     select(*_api_key).where(_api_key.revoked_at.is_(None)),
     _api_key.id,
-    filters={"organization_id": Filter(_api_key.organization_id), "user_id": Filter(_api_key.user_id)},
+    filters={
+        "organization_id": Filter(_api_key.organization_id),
+        "user_id": Filter(_api_key.user_id, sorts=_CREATED, selective=True, alone=True),
+    },
     sorts=_sorts(ApiKey),
 )
 
@@ -166,10 +209,10 @@ EVENTS = Listing(
     _event.id,
     filters={
         "organization_id": Filter(_event.organization_id),
-        "since": Filter(_event.seq, "after"),
-        "type": Filter(_event.type),
-        "entity_id": Filter(_event.entity_id),
-        "ticket_id": Filter(_event.ticket_id, selective=True),
+        "ticket_id": Filter(_event.ticket_id, sorts=("seq",), selective=True, alone=True),
+        "entity_id": Filter(_event.entity_id, sorts=("seq",)),
+        "type": Filter(_event.type, sorts=("seq",)),
+        "since": Filter(_event.seq, "after", sorts=("seq",)),
         "created_from": Filter(_event.created_at, "from"),
         "created_to": Filter(_event.created_at, "before"),
     },
@@ -184,8 +227,8 @@ _entry_filters = {
     "operation": Filter(_entry.operation),
     "status": Filter(_entry.status),
     "ip": Filter(_entry.ip),
-    "created_from": Filter(_entry.created_at, "from"),
-    "created_to": Filter(_entry.created_at, "before"),
+    "created_from": Filter(_entry.created_at, "from", sorts=_CREATED),
+    "created_to": Filter(_entry.created_at, "before", sorts=_CREATED),
 }
 AUDIT_LOG = Listing(
     select(*_entry),

@@ -12,9 +12,11 @@ from tickets.contract.document import Document
 from tickets.db import Row, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
+from tickets.domain.expansion import Beside
 from tickets.domain.history import History
 from tickets.domain.listing import Listing, Slice
 from tickets.domain.one_time_secrets import OneTimeSecrets
+from tickets.domain.search import Search
 from tickets.domain.sessions import Opened
 from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem
 from tickets.http import problems
@@ -129,13 +131,14 @@ class Call:
 
     def page(
         self,
-        listing: Listing | History,
+        listing: Listing | History | Search,
         show: Callable[[Row], Any],
         *,
         where: Mapping[str, Sequence[Any]],
         sort: str,
         limit: int,
         cursor: str | None,
+        beside: Beside | None = None,
     ) -> Any:
         """Answer a list operation.
 
@@ -146,6 +149,7 @@ class Call:
             sort: a sort of the listing, with ``-`` for descending.
             limit: most rows.
             cursor: from the caller.
+            beside: what to put beside what is shown.
 
         Returns:
             ``data``, ``next_cursor`` and ``prev_cursor``.
@@ -155,8 +159,9 @@ class Call:
         """
         bound = binding(self.operation_id, self.caller, where, sort)
         position = self.services.cursors.read(cursor, bound) if cursor is not None else None
-        found = listing.page(self.tx, where=where, sort=sort, limit=limit, position=position)
-        return self._shown(found, show, bound)
+        size = limit if beside is None else min(limit, beside.most_rows)
+        found = listing.page(self.tx, where=where, sort=sort, limit=size, position=position)
+        return self._shown(found, show, bound, beside)
 
     def leap(
         self,
@@ -170,6 +175,7 @@ class Call:
         page: int | None = None,
         per_page: int | None = None,
         offset: int | None = None,
+        beside: Beside | None = None,
     ) -> Any:
         """Answer a list operation that also takes the number of a page, or how many rows to leave out.
 
@@ -183,6 +189,7 @@ class Call:
             page: from 1.
             per_page: most rows, instead of `limit`.
             offset: rows to leave out.
+            beside: what to put beside what is shown.
 
         Returns:
             As `page`; with ``total`` unless it was asked for by cursor or from the start.
@@ -193,20 +200,23 @@ class Call:
         given = {"page": page, "per_page": per_page, "offset": offset, "cursor": cursor}
         asked = [name for name, value in given.items() if value is not None]
         if asked in ([], ["cursor"]):
-            return self.page(listing, show, where=where, sort=sort, limit=limit, cursor=cursor)
+            return self.page(listing, show, where=where, sort=sort, limit=limit, cursor=cursor, beside=beside)
         if "cursor" in asked or ("offset" in asked and len(asked) > 1):
             detail = f"{' and '.join(asked)} cannot be combined: ask by page, by offset or by cursor"
             raise InvalidRequest(f"{detail}.", errors=[InputError(f"/{name}", detail, "query") for name in asked])
-        size = min(per_page or limit, MOST_ROWS)
+        size = min(per_page or limit, MOST_ROWS if beside is None else beside.most_rows)
         start = min(((page or 1) - 1) * size if offset is None else offset, MAX_OFFSET)
         found = listing.page(self.tx, where=where, sort=sort, limit=size, offset=start)
-        shown = self._shown(found, show, binding(self.operation_id, self.caller, where, sort))
+        shown = self._shown(found, show, binding(self.operation_id, self.caller, where, sort), beside)
         return {**shown, "total": listing.count(self.tx, where)}
 
-    def _shown(self, found: Slice, show: Callable[[Row], Any], bound: bytes) -> dict[str, Any]:
+    def _shown(self, found: Slice, show: Callable[[Row], Any], bound: bytes, beside: Beside | None) -> dict[str, Any]:
         cursors = self.services.cursors
+        data = [show(row) for row in found.rows]
+        if beside is not None:
+            beside.put(self.tx, found.rows, data)
         return {
-            "data": [show(row) for row in found.rows],
+            "data": data,
             "next_cursor": cursors.write(found.next, bound),
             "prev_cursor": cursors.write(found.prev, bound),
         }

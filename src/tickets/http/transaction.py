@@ -216,6 +216,7 @@ class Writer:
         try:
             try:
                 self._perform(transaction, outcomes)
+                transaction.settle()
                 await loop.run_in_executor(self._thread, self._connection.commit)
             finally:
                 self._connection.rollback()

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Column, Select, Table, bindparam, delete, select, tuple_
 
 from tickets.db import Statement, Transaction
-from tickets.domain import organizations
+from tickets.domain import indexing, organizations
 from tickets.jobs.kind import Context, Kind
 from tickets.jobs.queue import Claimed
-from tickets.models import Base, Organization
+from tickets.models import Base, Organization, SearchDocument
 
 AT_ONCE = 500
 """Rows a transaction: requests that write go between two of them."""
@@ -50,6 +50,22 @@ def _bites() -> Iterator[Statement]:
 
 
 _BITES = tuple(_bites())
+_tables = Base.metadata.tables
+_FORGET = {
+    table: indexing.forgetting(named.in_(_few(table, [table.c.id])))
+    for table, named in (
+        (_tables["tickets"], SearchDocument.ticket_id),
+        (_tables["comments"], SearchDocument.comment_id),
+    )
+}
+"""What takes the words of the rows out of the search index that the statement of their table deletes."""
+
+
+def _delete(tx: Transaction, statement: Statement, organization_id: int) -> int:
+    forget = _FORGET.get(statement.clause.table)  # type: ignore[attr-defined]  # each deletes from a table
+    if forget is not None:
+        forget(tx, of=organization_id)
+    return tx.run(statement, of=organization_id)
 
 
 def bite(tx: Transaction) -> bool:
@@ -57,7 +73,7 @@ def bite(tx: Transaction) -> bool:
     organization = tx.first(_NEXT)
     if organization is None:
         return False
-    if not any(tx.run(statement, of=organization.id) for statement in _BITES):
+    if not any(_delete(tx, statement, organization.id) for statement in _BITES):
         tx.run(_LAST, of=organization.id)
     return True
 

@@ -12,11 +12,12 @@ from tickets.models.mailboxes import Mailbox
 from tickets.models.one_time_secrets import OneTimeSecret
 from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
+from tickets.models.search import SearchDocument
 from tickets.models.sessions import RefreshToken, Session
 from tickets.models.sla_policies import SlaPolicy
 from tickets.models.tallies import CreatorTally, TicketTally
 from tickets.models.teams import Team, TeamMember
-from tickets.models.tickets import Ticket
+from tickets.models.tickets import Ticket, TicketTag
 from tickets.models.users import User
 
 __all__ = [
@@ -36,11 +37,13 @@ __all__ = [
     "Password",
     "PeriodicJob",
     "RefreshToken",
+    "SearchDocument",
     "Session",
     "SlaPolicy",
     "Team",
     "TeamMember",
     "Ticket",
+    "TicketTag",
     "TicketTally",
     "User",
 ]

@@ -1,0 +1,152 @@
+"""What stands beside the ids of tickets, in as many statements however many tickets there are.
+
+Another thing is one more entry in `_EXPANSIONS`, and in the contract one more value of TicketExpansion and one more
+property of Ticket.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import ColumnElement, bindparam, func, inspect, select
+from sqlalchemy.orm import aliased
+
+from tickets.db import Row, Statement, Transaction
+from tickets.domain.access import Principal
+from tickets.domain.history import entries_of
+from tickets.errors import InputError, InsufficientScope
+from tickets.models import Base, Comment, Contact, Event, Team, Ticket, User
+from tickets.shapes.comments import comment as show_comment
+from tickets.shapes.contacts import contact as show_contact
+from tickets.shapes.events import history_entry as show_entry
+from tickets.shapes.teams import team as show_team
+from tickets.shapes.users import user as show_user
+
+MOST_ALONE = 50
+"""Comments, or entries of its history, beside a ticket that is shown alone."""
+MOST_IN_LIST = 10
+"""The same beside each ticket of a list."""
+MOST_ROWS = 50
+"""Tickets on a page with comments or history: each can hold 50,000 characters."""
+
+_ids = func.json_each(bindparam("ids")).table_valued("value", name="wanted")
+_Found = Mapping[int, Any]
+
+
+class _Expansion(NamedTuple):
+    """What can stand beside a ticket.
+
+    Attributes:
+        scope: what a key needs to read it.
+        fetch: finds it for tickets, so many of each at most, by the id of the ticket.
+        many: whether there can be many of it for each ticket.
+    """
+
+    scope: str
+    fetch: Callable[[Transaction, Principal, Sequence[Row], int], _Found]
+    many: bool = False
+
+
+class Beside:
+    """What was asked for to stand beside tickets.
+
+    Args:
+        caller: who asked.
+        names: of expansions.
+
+    Raises:
+        InsufficientScope: their key may not read it.
+    """
+
+    def __init__(self, caller: Principal, names: Iterable[str]) -> None:
+        self._caller = caller
+        self._asked = {name: _EXPANSIONS[name] for name in names}
+        for name, expansion in self._asked.items():
+            if expansion.scope not in caller.scopes and "*" not in caller.scopes:
+                detail = f"expand={name} needs a key with the scope {expansion.scope}; make one that has it."
+                raise InsufficientScope(detail, errors=[InputError("/expand", detail, "query")])
+        self.most_rows = MOST_ROWS if any(each.many for each in self._asked.values()) else 200
+
+    def put(self, tx: Transaction, tickets: Sequence[Row], shown: Sequence[Any], *, most: int = MOST_IN_LIST) -> None:
+        """Put it there.
+
+        Args:
+            tx: where to read.
+            tickets: those that are shown.
+            shown: what is shown of each of them.
+            most: comments, or entries of the history, of each ticket.
+        """
+        for name, expansion in self._asked.items():
+            found = expansion.fetch(tx, self._caller, tickets, most)
+            for ticket, one in zip(tickets, shown, strict=True):
+                one[name] = found[ticket.id]
+
+
+def beside(caller: Principal, names: Sequence[str] | None) -> Beside | None:
+    """Read the parameter ``expand``."""
+    return None if names is None else Beside(caller, names)
+
+
+def _encoded(ids: Iterable[int | None]) -> str:
+    return msgspec.json.encode(sorted({one for one in ids if one is not None})).decode()
+
+
+def _named(model: type[Base], column: str, scope: str, show: Callable[[Row], Any]) -> _Expansion:
+    """Make the expansion of a column of tickets that names something."""
+    table = model.__table__
+    statement = Statement(select(*table.c).where(table.c.id.in_(select(_ids.c.value))), raw_json=True)
+
+    def fetch(tx: Transaction, caller: Principal, tickets: Sequence[Row], _: int) -> _Found:
+        named = [getattr(ticket, column) for ticket in tickets]
+        rows = tx.all(statement, ids=_encoded(named))
+        # A user may not ask for contacts, users and teams; those that their tickets name they know by name.
+        found = {row.id: show(row) if caller.is_staff else {"id": row.id, "name": row.name} for row in rows}
+        return {ticket.id: found.get(one) for ticket, one in zip(tickets, named, strict=True)}
+
+    return _Expansion(scope, fetch)
+
+
+def _last(columns: Iterable[Any], one: Any, *conditions: ColumnElement[bool], order: Sequence[Any]) -> Statement:
+    """Make what finds the last few rows of a table for each of some tickets; `one` is an alias of the table."""
+    last = select(one.id).where(one.ticket_id == _ids.c.value, *conditions)
+    last = last.order_by(*(column.desc() for column in order)).limit(bindparam("most")).correlate(_ids)
+    model = inspect(one).mapper.class_
+    return Statement(select(*columns).join_from(_ids, model, model.id.in_(last)))
+
+
+_comment, _event = aliased(Comment), aliased(Event)
+_in_order = (_comment.created_at, _comment.id)
+_of_comments = tuple(Comment.__table__.c)
+_of_events = (Event.id, Event.seq, Event.ticket_id, Event.actor_type, Event.actor_id, Event.actor_name)
+_COMMENTS = _last(_of_comments, _comment, order=_in_order)
+_PUBLIC_COMMENTS = _last(_of_comments, _comment, _comment.visibility == "public", order=_in_order)
+_HISTORY = _last(
+    (*_of_events, Event.changes, Event.created_at), _event, _event.is_history.is_(True), order=(_event.seq,)
+)
+
+
+def _comments(tx: Transaction, caller: Principal, tickets: Sequence[Row], most: int) -> _Found:
+    statement = _COMMENTS if caller.is_staff else _PUBLIC_COMMENTS
+    found: defaultdict[int, list[Any]] = defaultdict(list)
+    rows = tx.all(statement, ids=_encoded(ticket.id for ticket in tickets), most=most)
+    for row in sorted(rows, key=lambda row: (row.created_at, row.id)):
+        found[row.ticket_id].append(show_comment(row))
+    return found
+
+
+def _history(tx: Transaction, _: Principal, tickets: Sequence[Row], most: int) -> _Found:
+    found: defaultdict[int, list[Any]] = defaultdict(list)
+    events = tx.all(_HISTORY, ids=_encoded(ticket.id for ticket in tickets), most=most)
+    for event in sorted(events, key=lambda event: event.seq):
+        found[event.ticket_id] += map(show_entry, entries_of(event))
+    return {ticket.id: found[ticket.id][-most:] for ticket in tickets}
+
+
+_EXPANSIONS: Mapping[str, _Expansion] = {
+    "contact": _named(Contact, Ticket.contact_id.key, "contacts:read", show_contact),
+    "assignee": _named(User, Ticket.assignee_id.key, "users:read", show_user),
+    "team": _named(Team, Ticket.team_id.key, "teams:read", show_team),
+    "comments": _Expansion("comments:read", _comments, many=True),
+    "history": _Expansion("tickets:read", _history, many=True),
+}

@@ -1,0 +1,290 @@
+"""Searching: which tickets have the words, in which order, and where those are (FTS5; decisions/0017)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
+
+from tickets.db import Row, Statement, Transaction
+from tickets.domain.indexing import prefix, sight
+from tickets.domain.listing import Position, Slice, slice_of
+from tickets.domain.snippets import snippet
+from tickets.domain.words import Phrase, asked
+from tickets.errors import InputError, InvalidRequest
+from tickets.models import Comment, SearchDocument, Ticket
+from tickets.models.search import INDEX, PLACES
+
+MOST_RANKED = 1_000
+"""Documents that are weighed against each other; where more match, the newest tickets come first."""
+MOST_BEGUN = 4
+"""Beginnings of words: FTS5 puts all documents of all words that begin so together, before it shows the first."""
+_WEIGHED = 4_000
+"""Characters of a document that weigh; words behind them are found as well."""
+_COMMENTS_SHOWN = 3
+"""Comments of a ticket that its result shows, at most."""
+_LAST = 2**63 - 1
+
+# BM25F (Robertson and Zaragoza 2009) without the rarity of words, since all results have all of them, and with a
+# length that is usual instead of the mean: what a document weighs depends on nothing but the document.
+_SATURATION, _LENGTH, _USUAL, _SUBJECT = 1.2, 0.75, 400, 8
+
+ticket_id = INDEX.c.rowid.op(">>")(literal_column(str(PLACES.bit_length() - 1)))
+"""The ticket of a document of the index."""
+
+
+def matches(expression: Any) -> ColumnElement[bool]:
+    """Write the condition of every search, with a bound `expression`."""
+    return INDEX.c.search_index.op("MATCH", is_comparison=True)(expression)
+
+
+def among(numbers: Any) -> Select[Any]:
+    """Select the numbers of a bound JSON array."""
+    return select(func.json_each(numbers).table_valued("value").c.value)
+
+
+_document = SearchDocument.__table__.c
+_matches = matches(bindparam("match"))
+_WEIGH = Statement(
+    select(_document.place, _document.subject, func.substr(_document.body, 1, _WEIGHED).label("body")).where(
+        _document.place.in_(among(bindparam("places")))
+    )
+)
+_DOWNWARDS, _UPWARDS = (
+    Statement(select(INDEX.c.rowid).where(_matches, beyond).order_by(order).limit(bindparam("limit")))
+    for beyond, order in (
+        (INDEX.c.rowid <= bindparam("place"), INDEX.c.rowid.desc()),
+        (INDEX.c.rowid >= bindparam("place"), INDEX.c.rowid.asc()),
+    )
+)
+_TICKETS = Statement(select(*Ticket.__table__.c).where(Ticket.id.in_(among(bindparam("ids")))), raw_json=True)
+_COMMENTS = Statement(
+    select(_document.place, Comment.id, Comment.body)
+    .join(Comment, Comment.id == _document.comment_id)
+    .where(_document.place.in_(among(bindparam("places"))))
+)
+
+
+class Found(NamedTuple):
+    """Where a match is.
+
+    Attributes:
+        field: ``subject``, ``description`` or ``comment``.
+        comment_id: of the comment.
+        text: see `snippets.snippet`.
+    """
+
+    field: str
+    comment_id: int | None
+    text: str
+
+
+class Result(NamedTuple):
+    """A ticket that was found.
+
+    Attributes:
+        id: of the ticket.
+        weight: what it is sorted by; None where the newest come first.
+        ticket: its row.
+        found: where it matches.
+    """
+
+    id: int
+    weight: float | None
+    ticket: Row
+    found: list[Found]
+
+
+def read(text: str, parameter: str) -> list[Phrase]:
+    """Read what is asked for.
+
+    Raises:
+        InvalidRequest: it has the beginnings of too many words; the problem points at the parameter.
+    """
+    phrases = asked(text)
+    begun = sum(phrase.is_open for phrase in phrases)
+    if begun > MOST_BEGUN:
+        detail = f"has {begun} beginnings of words, such as `pre*`; {MOST_BEGUN} can be looked up at once"
+        raise InvalidRequest(f"{parameter} {detail}.", errors=[InputError(f"/{parameter}", detail, "query")])
+    return phrases
+
+
+def expression(where: Mapping[str, Sequence[Any]], phrases: Sequence[Phrase]) -> str:
+    """Write what FTS5 shall match: every phrase, in words of the organization, that the caller may see.
+
+    Args:
+        where: ``organization_id``, and for a user ``own_contact_id``.
+        phrases: what was asked for, at least one.
+    """
+    (of,) = where["organization_id"]
+    seen = [f'"{sight(of, contact_id)}"' for contact_id in where.get("own_contact_id", ())]
+    # Letters, digits and symbols between quotes: nothing in there has a meaning for FTS5.
+    asked_for = [f'"{" ".join(_prefixed(of, phrase))}"{" *" if phrase.is_open else ""}' for phrase in phrases]
+    return " AND ".join(seen + asked_for)
+
+
+def newest(tx: Transaction, match: str, most: int) -> list[int]:
+    """Return the places of the newest documents that match, as many as are wanted."""
+    return _places(tx, _DOWNWARDS, match, _LAST, most)
+
+
+class Search:
+    """Lists what was found as `Listing` lists rows.
+
+    By weight while few match: which depends on nothing but the ticket and what was said on it, so that a cursor neither
+    repeats nor skips one that stays as it is. Else by the ids of tickets: the index has them in that order.
+    """
+
+    def page(
+        self,
+        tx: Transaction,
+        *,
+        where: Mapping[str, Sequence[Any]],
+        sort: str,  # noqa: ARG002 - there is one
+        limit: int,
+        position: Position | None = None,
+    ) -> Slice:
+        """Read one page.
+
+        Args:
+            tx: where to read.
+            where: ``organization_id``, ``q``, and for a user ``own_contact_id``.
+            sort: the only one.
+            limit: most tickets.
+            position: where the page begins; a key of None is a place among the newest.
+        """
+        phrases = read(where["q"][0], "q")
+        if not phrases or where.get("own_contact_id") == []:
+            return Slice([], None, None)
+        match = expression(where, phrases)
+        places = []
+        if position is None or position.key is not None:
+            # More where a cursor is given: it stays good when there came to be more than were weighed at first.
+            places = newest(tx, match, MOST_RANKED + 1 if position is None else 2 * MOST_RANKED)
+        if (position is None and len(places) > MOST_RANKED) or (position is not None and position.key is None):
+            hits = _by_age(tx, match, limit, position, places)
+        else:
+            hits = _beside(_by_weight(tx, places, _needles(where["organization_id"][0], phrases)), position)
+        rows = _results(tx, hits[:limit], phrases)
+        return slice_of(rows, "weight", position, more=len(hits) > limit)
+
+
+SEARCH = Search()
+
+
+class _Hit(NamedTuple):
+    """A ticket that matches, with the places of its documents that do, the best first."""
+
+    weight: float | None
+    ticket_id: int
+    places: list[int]
+
+
+def _prefixed(organization_id: int, phrase: Phrase) -> list[str]:
+    return [prefix(organization_id) + word for word in phrase.words]
+
+
+def _needles(organization_id: int, phrases: Sequence[Phrase]) -> list[str]:
+    """Write phrases as they are in a document, whose words have a blank on both sides."""
+    return [f" {' '.join(_prefixed(organization_id, phrase))}{'' if phrase.is_open else ' '}" for phrase in phrases]
+
+
+def _weight(document: Row, needles: Sequence[str]) -> float:
+    subject, body = f" {document.subject} ", f" {document.body} "
+    length = 1 - _LENGTH + _LENGTH * (len(subject) + len(body)) / _USUAL
+    weight = 0.0
+    for needle in needles:
+        often = _SUBJECT * subject.count(needle) + body.count(needle)
+        weight += often / (often + _SATURATION * length)
+    return weight
+
+
+def _by_weight(tx: Transaction, places: list[int], needles: Sequence[str]) -> list[_Hit]:
+    """Weigh documents; a ticket weighs what its best document does."""
+    documents = tx.all(_WEIGH, places=as_json(places))
+    hits: dict[int, _Hit] = {}
+    for weight, place in sorted(((_weight(document, needles), document.place) for document in documents), reverse=True):
+        hits.setdefault(place // PLACES, _Hit(weight, place // PLACES, [])).places.append(place)
+    return sorted(hits.values(), reverse=True)
+
+
+def _beside(hits: list[_Hit], position: Position | None) -> list[_Hit]:
+    """Leave what is behind a position, or before it, from there on."""
+    if position is None:
+        return hits
+    here = (position.key, position.id)
+    if position.backwards:
+        return [hit for hit in reversed(hits) if hit[:2] > here]
+    return [hit for hit in hits if hit[:2] < here]
+
+
+def _by_age(tx: Transaction, match: str, limit: int, position: Position | None, places: list[int]) -> list[_Hit]:
+    """Walk the index until there is one ticket more than are wanted.
+
+    Args:
+        tx: where to read.
+        match: see `expression`.
+        limit: most tickets.
+        position: where the walk begins; at the newest when None.
+        places: what was read from there already.
+    """
+    backwards = position is not None and position.backwards
+    place = _LAST if position is None else _beyond(position.id, backwards=backwards)
+    at_once = 2 * (limit + 1)
+    hits: dict[int, _Hit] = {}
+    more = True
+    while more and len(hits) <= limit:
+        if not places:
+            places = _places(tx, _UPWARDS if backwards else _DOWNWARDS, match, place, at_once)
+            more = len(places) == at_once
+        for found in places:
+            hits.setdefault(found // PLACES, _Hit(None, found // PLACES, [])).places.append(found)
+        # Of a ticket with many comments the first of these are enough.
+        place, places = _beyond(places[-1] // PLACES, backwards=backwards) if places else place, []
+    for hit in hits.values():
+        hit.places.sort(reverse=True)
+    return list(hits.values())
+
+
+def _places(tx: Transaction, way: Statement, match: str, place: int, limit: int) -> list[int]:
+    return [row.rowid for row in tx.all(way, match=match, place=place, limit=limit)]
+
+
+def _beyond(ticket_id: int, *, backwards: bool) -> int:
+    """Return the place beside all documents of a ticket."""
+    return (ticket_id + 1) * PLACES if backwards else ticket_id * PLACES - 1
+
+
+def _results(tx: Transaction, hits: Sequence[_Hit], phrases: Sequence[Phrase]) -> list[Result]:
+    tickets = {row.id: row for row in tx.all(_TICKETS, ids=as_json([hit.ticket_id for hit in hits]))}
+    shown = [place for hit in hits for place in _comment_places(hit)]
+    comments = {row.place: row for row in tx.all(_COMMENTS, places=as_json(shown))} if shown else {}
+    return [
+        Result(
+            hit.ticket_id,
+            hit.weight,
+            tickets[hit.ticket_id],
+            list(_found(hit, tickets[hit.ticket_id], comments, phrases)),
+        )
+        for hit in hits
+    ]
+
+
+def _comment_places(hit: _Hit) -> list[int]:
+    return [place for place in hit.places if place % PLACES][:_COMMENTS_SHOWN]
+
+
+def _found(hit: _Hit, ticket: Row, comments: Mapping[int, Row], phrases: Sequence[Phrase]) -> Any:
+    texts: list[tuple[str, int | None, str]] = []
+    if hit.ticket_id * PLACES in hit.places:
+        texts += [("subject", None, ticket.subject), ("description", None, ticket.description)]
+    texts += [("comment", comments[place].id, comments[place].body) for place in _comment_places(hit)]
+    for field, comment_id, text in texts:
+        shown = snippet(text, phrases)
+        if shown is not None:
+            yield Found(field, comment_id, shown)
+
+
+def as_json(values: list[int]) -> str:
+    """Write numbers for `among`."""
+    return msgspec.json.encode(values).decode()

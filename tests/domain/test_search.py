@@ -1,0 +1,319 @@
+"""The index follows every change, and finds what somebody finds who reads everything."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import bindparam, select
+
+from tickets.db import Connection, Database, Statement
+from tickets.domain import (
+    comments,
+    contacts,
+    entities,
+    indexing,
+    lifecycle,
+    merging,
+    organizations,
+    search,
+    searchable,
+    users,
+)
+from tickets.domain.access import Principal
+from tickets.domain.events import SYSTEM
+from tickets.domain.listings import TICKETS
+from tickets.errors import InvalidTransition
+from tickets.models import Comment, Ticket
+from tickets.models.search import PLACES
+
+WORDS = ("ink", "inkjet", "paper", "jam", "red", "to", "a", "No")
+TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join)
+PARTS = st.one_of(
+    st.sampled_from(WORDS),
+    st.sampled_from(WORDS).map(lambda word: f"{word[:2]}*"),
+    st.lists(st.sampled_from(WORDS), min_size=2, max_size=2).map(lambda words: f'"{" ".join(words)}"'),
+)
+QUERIES = st.lists(PARTS, min_size=1, max_size=3).map(" ".join)
+_COMMENT = Statement(select(*Comment.__table__.c).where(Comment.id == bindparam("id")))
+_NEWEST = Statement(select(*Ticket.__table__.c).order_by(Ticket.id.desc()).limit(1))
+VISIBILITIES = st.sampled_from(("public", "internal"))
+
+
+def has(text: str, q: str) -> bool:
+    """Tell whether a text of plain words has what is asked for, by nothing but regular expressions."""
+    asked = [(part.strip('*"'), "" if part.endswith("*") else r"\b") for part in re.findall(r'"[^"]*"|\S+', q)]
+    return all(re.search(rf"\b{words}{end}", text, re.IGNORECASE) for words, end in asked)
+
+
+class Desk(RuleBasedStateMachine):
+    """Two organizations work on their tickets in one transaction, some of it behind savepoints that are undone."""
+
+    database: Database
+    tickets = Bundle("tickets")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection = Connection(self.database)
+        self.tx = self.connection.begin(write=True)
+        self.people: list[tuple[Principal, list[Any]]] = []
+
+    @initialize()
+    def found(self) -> None:
+        for name in ("One", "Two"):
+            made = organizations.create(self.tx, name=name)
+            user = users.create(self.tx, SYSTEM, made.id, email=f"a@{made.slug}.example", name="A", role="admin")
+            caller = Principal(user.id, made.id, "admin", "A", frozenset({"*"}))
+            known = [
+                contacts.create(self.tx, SYSTEM, made.id, email=f"{place}@{made.slug}.example", name="C")
+                for place in range(2)
+            ]
+            self.people.append((caller, known))
+
+    def teardown(self) -> None:
+        self.connection.rollback()
+        self.connection.close()
+
+    def read(self, model: Any, **where: Any) -> list[Any]:
+        """Read rows past everything that is tested."""
+        names = [column.name for column in model.__table__.c]
+        condition = " AND ".join(f"{name} = :{name}" for name in where) or "1"
+        sql = f"SELECT {', '.join(names)} FROM {model.__tablename__} WHERE {condition} ORDER BY id"
+        rows = self.tx._connection.execute(sql, where)
+        return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in rows]
+
+    @rule(target=tickets, of=st.integers(0, 1), whose=st.integers(0, 1), subject=TEXTS, description=TEXTS)
+    def raise_ticket(self, of: int, whose: int, subject: str, description: str) -> int:
+        caller, known = self.people[of]
+        fields = {"subject": subject, "description": description, "contact_id": known[whose].id}
+        return lifecycle.create(self.tx, caller, fields).id
+
+    def ticket(self, ticket_id: int) -> tuple[Any, Any, list[Any]]:
+        found = self.read(Ticket, id=ticket_id)
+        if not found:
+            return None, *self.people[0]
+        [ticket] = found
+        ticket = self.tx.one(comments._TICKET, id=ticket_id)
+        return ticket, *next(each for each in self.people if each[0].organization_id == ticket.organization_id)
+
+    @rule(ticket_id=tickets, body=TEXTS, visibility=VISIBILITIES)
+    def say(self, ticket_id: int, body: str, visibility: str) -> None:
+        ticket, caller, _ = self.ticket(ticket_id)
+        if ticket is not None:
+            comments.create(self.tx, caller, ticket, body=body, visibility=visibility)
+
+    @rule(ticket_id=tickets, subject=TEXTS, description=TEXTS, whose=st.integers(0, 1), more=st.sets(st.integers(0, 2)))
+    def change(self, ticket_id: int, subject: str, description: str, whose: int, more: set[int]) -> None:
+        ticket, caller, known = self.ticket(ticket_id)
+        if ticket is not None:
+            changes = [("subject", subject), ("description", description), ("contact_id", known[whose].id)]
+            lifecycle.change(self.tx, caller, ticket, dict(changes[place] for place in more))
+
+    @rule(place=st.integers(0, 9), body=TEXTS, visibility=VISIBILITIES, fields=st.sampled_from(("body", "visibility")))
+    def edit(self, place: int, body: str, visibility: str, fields: str) -> None:
+        there = self.read(Comment)
+        if there:
+            comment = self.tx.one(_COMMENT, id=there[place % len(there)].id)
+            _, caller, _ = self.ticket(comment.ticket_id)
+            comments.change(self.tx, caller, comment, {fields: {"body": body, "visibility": visibility}[fields]})
+
+    @rule(place=st.integers(0, 9))
+    def unsay(self, place: int) -> None:
+        there = self.read(Comment)
+        if there:
+            entities.remove(self.tx, SYSTEM, Comment, self.tx.one(_COMMENT, id=there[place % len(there)].id))
+
+    @rule(one=tickets, other=tickets)
+    def merge(self, one: int, other: int) -> None:
+        (ticket, caller, _), (into, whose, _) = self.ticket(one), self.ticket(other)
+        if ticket is None or into is None or caller is not whose or one == other:
+            return
+        if ticket.merged_into_id is None and into.merged_into_id is None:
+            merging.merge(self.tx, caller, ticket, into)
+
+    @rule(ticket_id=tickets)
+    def remove(self, ticket_id: int) -> None:
+        ticket, _, _ = self.ticket(ticket_id)
+        if ticket is not None:
+            entities.remove(self.tx, SYSTEM, Ticket, ticket)
+
+    @rule(ticket_id=tickets, body=TEXTS)
+    def say_and_take_back(self, ticket_id: int, body: str) -> None:
+        ticket, caller, _ = self.ticket(ticket_id)
+        if ticket is None:
+            return
+        with suppress(InvalidTransition), self.tx.savepoint():
+            comments.create(self.tx, caller, ticket, body=f"{body} undone")
+            changed = lifecycle.change(self.tx, caller, self.ticket(ticket_id)[0], {"subject": "undone"})
+            raise InvalidTransition(changed.subject)
+
+    @precondition(lambda self: self.people)
+    @rule(of=st.integers(0, 1), seen=st.sampled_from((None, 0, 1)), q=QUERIES)
+    def look(self, of: int, seen: int | None, q: str) -> None:
+        self.tx.settle()
+        caller, known = self.people[of]
+        where = {"organization_id": [caller.organization_id]}
+        if seen is not None:
+            where["own_contact_id"] = [known[seen].id]
+        expected = self.brute(caller.organization_id, None if seen is None else known[seen].id, q)
+        page = search.SEARCH.page(self.tx, where={**where, "q": [q]}, sort="", limit=200)
+        assert sorted(row.id for row in page.rows) == expected
+        assert all(row.found for row in page.rows)
+        listed = TICKETS.page(self.tx, where={**where, "search": [q]}, sort="-created_at", limit=200)
+        assert sorted(row.id for row in listed.rows) == expected
+        assert TICKETS.count(self.tx, {**where, "search": [q]}) == len(expected)
+
+    def brute(self, organization_id: int, contact_id: int | None, q: str) -> list[int]:
+        found = []
+        for ticket in self.read(Ticket, organization_id=organization_id):
+            if contact_id not in (None, ticket.contact_id):
+                continue
+            said = self.read(Comment, ticket_id=ticket.id)
+            # No phrase goes from the subject into the description: two dots are no blank.
+            texts = [f"{ticket.subject} .. {ticket.description}"]
+            texts += [each.body for each in said if contact_id is None or each.visibility == "public"]
+            if any(has(text, q) for text in texts):
+                found.append(ticket.id)
+        return found
+
+    @invariant()
+    def the_index_is_sound(self) -> None:
+        self.tx.settle()
+        check = "INSERT INTO search_index (search_index, rank) VALUES ('integrity-check', 1)"
+        self.tx._connection.execute(check)
+        documents = self.tx._connection.execute("SELECT count(*) FROM search_documents").fetchone()[0]
+        assert documents == len(self.read(Ticket)) + len(self.read(Comment))
+        assert self.tx._connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_the_index_follows_every_change(database: Database):
+    class Here(Desk):
+        pass
+
+    Here.database = database
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    machine = Here.TestCase
+    machine.settings = settings(
+        max_examples=50, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=checks
+    )
+    machine().runTest()
+
+
+@pytest.fixture
+def desk(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, int]]:
+    """300 tickets of an organization, between those of another, with few matches taken for many."""
+    monkeypatch.setattr(search, "MOST_RANKED", 20)
+    monkeypatch.setattr(searchable, "_FEW", 20)
+    monkeypatch.setattr(searchable, "_CHUNKS", (8, 16))
+    monkeypatch.setattr(searchable, "_GAP", 3)
+    connection = Connection(database)
+    tx = connection.begin(write=True)
+    callers = []
+    for name in ("Mine", "Theirs"):
+        made = organizations.create(tx, name=name)
+        user = users.create(tx, SYSTEM, made.id, email=f"a@{made.slug}.example", name="A", role="admin")
+        contacts.create(tx, SYSTEM, made.id, email=f"c@{made.slug}.example", name="C", user_id=user.id)
+        callers.append(Principal(user.id, made.id, "admin", "A", frozenset({"*"})))
+    for number in range(300):
+        texts = ["the"] + [word for word, each in (("third", 3), ("tenth", 10), ("rare", 99)) if number % each == 0]
+        texts += ["old"] if number < 60 else []
+        # Of another tenant every second, and the older the more often.
+        lifecycle.create(tx, callers[number % 2], {"subject": " ".join(texts), "description": "x"})
+        if number % 5 == 0:
+            ticket = tx.one(_NEWEST)
+            for _ in range(number % 7):
+                comments.create(tx, callers[number % 2], ticket, body=" ".join(texts[1:]) or "nothing")
+    # Times in no order of the ids, some of them equal.
+    tx._connection.execute("UPDATE tickets SET created_at = (id * 7919) % 40, updated_at = id")
+    tx.settle()
+    yield tx, callers[0].organization_id
+    connection.rollback()
+    connection.close()
+
+
+def ids_of(tx: Any, organization_id: int, word: str, order: str) -> list[int]:
+    sql = f"SELECT id FROM tickets WHERE organization_id = ? AND subject LIKE ? ORDER BY {order}"
+    return [row[0] for row in tx._connection.execute(sql, [organization_id, f"%{word}%"])]
+
+
+def walked(listing: Any, tx: Any, **asked: Any) -> tuple[list[int], list[int]]:
+    """Walk a list to its end and back again."""
+    there, back = [], []
+    page = listing.page(tx, **asked)
+    assert page.prev is None
+    while True:
+        there += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        page = listing.page(tx, **asked, position=page.next)
+    back = [row.id for row in page.rows]
+    while page.prev is not None:
+        page = listing.page(tx, **asked, position=page.prev)
+        back = [row.id for row in page.rows] + back
+    assert page.next is not None or there == back
+    return there, back
+
+
+@pytest.mark.parametrize("word", ["the", "th*", "third", "tenth", "rare", "old", "the third", '"the third"', "none"])
+class TestPages:
+    """Few matches and many, near and far: each is found once, whichever way it is looked for."""
+
+    @pytest.mark.parametrize("sort", ["created_at", "-created_at", "updated_at", "-updated_at"])
+    def test_a_list_that_is_searched_keeps_its_order(self, desk: tuple[Any, int], word: str, sort: str):
+        tx, mine = desk
+        way = "DESC" if sort.startswith("-") else "ASC"
+        expected = ids_of(tx, mine, word.strip('*"'), f"{sort.removeprefix('-')} {way}, id {way}")
+        where = {"organization_id": [mine], "search": [word]}
+        assert walked(TICKETS, tx, where=where, sort=sort, limit=7) == (expected, expected)
+        assert TICKETS.count(tx, where) == len(expected)
+        page = TICKETS.page(tx, where=where, sort=sort, limit=5, offset=9)
+        assert [row.id for row in page.rows] == expected[9:14]
+        assert (page.next is None) == (len(expected) <= 14)
+        open_ones = {**where, "status": ["closed"]}
+        assert TICKETS.page(tx, where=open_ones, sort=sort, limit=5).rows == []
+
+    def test_a_search_meets_all_by_weight_or_by_age(self, desk: tuple[Any, int], word: str):
+        tx, mine = desk
+        expected = ids_of(tx, mine, word.strip('*"'), "id DESC")
+        where = {"organization_id": [mine], "q": [word]}
+        there, back = walked(search.SEARCH, tx, where=where, sort="", limit=6)
+        assert there == back
+        if len(expected) > search.MOST_RANKED:
+            assert there == expected
+        assert sorted(there, reverse=True) == expected
+
+
+def test_a_ticket_with_more_comments_than_places_keeps_those_it_has(tx: Any):
+    made = organizations.create(tx, name="Full")
+    user = users.create(tx, SYSTEM, made.id, email="a@full.example", name="A", role="admin")
+    contacts.create(tx, SYSTEM, made.id, email="c@full.example", name="C", user_id=user.id)
+    caller = Principal(user.id, made.id, "admin", "A", frozenset({"*"}))
+    ticket = lifecycle.create(tx, caller, {"subject": "Full", "description": "x"})
+    said = comments.create(tx, caller, ticket, body="the last that has a place")
+    last = (ticket.id + 1) * PLACES - 1
+    tx._connection.execute("UPDATE search_documents SET place = ? WHERE comment_id = ?", [last, said.id])
+    ticket = tx.one(comments._TICKET, id=ticket.id)
+    beyond = comments.create(tx, caller, ticket, body="beyond")
+    entities.remove(tx, SYSTEM, Comment, comments.change(tx, caller, beyond, {"body": "farther"}))
+    assert tx._connection.execute("SELECT max(place) FROM search_documents").fetchone() == (last,)
+
+
+def test_each_question_is_answered_from_the_index(database: Database):
+    """None reads a table as a whole, and what FTS5 finds is found with its words or its rowids."""
+    connection = Connection(database)
+    driver = connection.begin(write=False)._connection
+    statements = [each for module in (search, searchable, indexing) for each in vars(module).values()]
+    for statement in (each for each in statements if isinstance(each, Statement)):
+        sql = statement.compiled(database.engine.dialect).sql
+        for *_, step in driver.execute(f"EXPLAIN QUERY PLAN {sql}", defaultdict(int)):
+            asks = re.match(r"SCAN (search_index VIRTUAL TABLE INDEX \d+:M|anon_1 VIRTUAL TABLE)", step)
+            assert asks or not step.startswith("SCAN"), (sql, step)
+            assert "TEMP B-TREE" not in step, (sql, step)
+    connection.rollback()
+    connection.close()
