@@ -50,6 +50,16 @@ class TestLists:
         assert ids(admin.get("/tickets", params={"is_breached": False})) == [ticket["id"]]
         assert ids(admin.get("/tickets", params={"is_breached": True})) == []
 
+    def test_search_over_subject_description_and_comments(self, tenant, admin):
+        wanted = [
+            tenant.ticket(subject="The toaster burns")["id"],
+            tenant.ticket(description="Our toaster is cold.")["id"],
+            tenant.ticket()["id"],
+        ]
+        tenant.comment({"id": wanted[2]}, body="It is about the toaster.")
+        tenant.ticket()
+        assert ids(admin.get("/tickets", params={"search": "toaster", "sort": "created_at"})) == wanted
+
     def test_limit_and_offset(self, tenant, admin):
         made_ids = [tenant.ticket()["id"] for _ in range(5)]
         page = admin.get("/tickets", params={"sort": "created_at", "limit": 2, "offset": 2}).json()
@@ -94,6 +104,13 @@ def test_the_history_of_a_ticket_tells_who_changed_what(tenant, admin):
     assert told["status"] == ("open", "pending")
     assert told["priority"] == ("medium", "high")
     assert {entry["actor"]["id"] for entry in entries} == {tenant.users["admin"].id}
+
+
+def test_the_history_is_included_where_it_is_asked_for(tenant, admin):
+    ticket = tenant.ticket()
+    admin.patch(f"/tickets/{ticket['id']}", json={"status": "pending"})
+    [shown] = admin.get("/tickets", params={"expand": "history"}).json()["data"]
+    assert [entry["new"] for entry in shown["history"] if entry["field"] == "status"] == ["pending"]
 
 
 def test_the_same_idempotency_key_makes_one_ticket(admin):
