@@ -61,8 +61,8 @@ def test_sigkills_in_the_middle_bring_nothing_back_and_the_rest_goes(tmp_path: P
     wait_until(lambda: rows(path, "SELECT id FROM organizations") == [(stays.id,)])
     wait_until(lambda: rows(path, "SELECT * FROM jobs") == [])
     for table in ("tickets", "users", "contacts", "api_keys", "audit_log"):
-        left = set(rows(path, f"SELECT organization_id FROM {table}"))
-        assert left - {(None,)} == {(stays.id,)}
+        owners = set(rows(path, f"SELECT organization_id FROM {table}"))
+        assert owners - {(None,)} == {(stays.id,)}
     assert stays.client().get(f"/tickets/{ticket['id']}").json()["subject"] == f"While it goes {KILLS - 1}"
     assert_sound(path)
     for tenant in (gone, stays):
