@@ -44,7 +44,7 @@ GOALS = {"list": LIST_GOAL, "deep": LIST_GOAL, "rare search": 20.0, "common sear
 """Milliseconds, p99, by kind of question."""
 DEEP = 5_000
 BASE = "/api/v1"
-ALL = "contact,assignee,team,comments,history"
+ALL = "contact,assignee,team,comments,history,sla"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -289,7 +289,7 @@ TicketCreatorId: TypeAlias = int | None
 Tag: TypeAlias = str
 
 
-TicketExpansion: TypeAlias = Literal['contact', 'assignee', 'team', 'comments', 'history']
+TicketExpansion: TypeAlias = Literal['contact', 'assignee', 'team', 'comments', 'history', 'sla']
 
 
 class TicketContact(TypedDict):
@@ -326,15 +326,6 @@ class TicketTeam(TypedDict):
     version: NotRequired[Version]
     created_at: NotRequired[Timestamp]
     updated_at: NotRequired[Timestamp]
-
-
-class Sla(TypedDict):
-    policy_id: int | None
-    first_response_minutes: SlaMinutes
-    first_response_due_at: Timestamp
-    resolution_minutes: SlaMinutes
-    resolution_due_at: Timestamp
-    paused_at: NullableTimestamp | None
 
 
 AssigneeFilter: TypeAlias = str
@@ -719,6 +710,28 @@ class SlaPolicyUpdate(TypedDict):
 
 
 Tags: TypeAlias = list[Tag]
+
+
+class TicketSlaPolicy(TypedDict):
+    id: Id
+    organization_id: NotRequired[Id]
+    name: Name
+    position: NotRequired[SlaPosition]
+    conditions: NotRequired[SlaConditions]
+    targets: NotRequired[SlaTargets]
+    version: NotRequired[Version]
+    created_at: NotRequired[Timestamp]
+    updated_at: NotRequired[Timestamp]
+
+
+class Sla(TypedDict):
+    policy_id: int | None
+    first_response_minutes: SlaMinutes
+    first_response_due_at: Timestamp
+    resolution_minutes: SlaMinutes
+    resolution_due_at: Timestamp
+    paused_at: NullableTimestamp | None
+    policy: NotRequired[TicketSlaPolicy | None]
 
 
 class Ticket(TypedDict):

@@ -9,14 +9,17 @@ from api.checks import made, problem
 from factories import Client, Tenant
 from tickets.db import Transaction
 
-ALL = "contact,assignee,team,comments,history"
-NAMES = ALL.split(",")
+BESIDE = ("contact", "assignee", "team", "comments", "history")
+"""What stands beside the ids of a ticket itself; the policy stands in its `sla`."""
+NAMES = (*BESIDE, "sla")
+ALL = ",".join(NAMES)
 LISTS = ("/tickets", "/tickets/open", "/tickets/closed", "/users/{user}/tickets", "/contacts/{contact}/tickets")
 
 
 @pytest.fixture
 def ticket(tenant: Tenant) -> dict[str, Any]:
-    """A ticket of somebody, for somebody, of a team, that was spoken of and changed."""
+    """A ticket of somebody, for somebody, of a team, with a policy, that was spoken of and changed."""
+    tenant.sla_policy()
     raised = tenant.ticket(
         contact_id=tenant.contact(attributes={"rating": "bad"}, external_id="X-1")["id"],
         assignee_id=tenant.user("agent").id,
@@ -30,6 +33,7 @@ def ticket(tenant: Tenant) -> dict[str, Any]:
 @pytest.fixture
 def own(tenant: Tenant, user: Client) -> dict[str, Any]:
     """A ticket of the user's own, with all that others made of it."""
+    tenant.sla_policy(name="Gold")
     mine = made(user.post("/tickets", json={"subject": "S", "description": ""}))
     staff = {"assignee_id": tenant.user("agent", name="Ada").id, "team_id": tenant.team(name="Night")["id"]}
     tenant.client().patch(f"/tickets/{mine['id']}", json=staff)
@@ -49,17 +53,28 @@ class TestWhatStandsThere:
         assert shown["history"] == admin.get(f"{path}/history").json()["data"]
         assert len(shown["comments"]) == 2
         assert len(shown["history"]) == 3
-        assert {name: value for name, value in shown.items() if name not in NAMES} == admin.get(path).json()
         assert admin.get("/tickets", params={"expand": ALL}).json()["data"] == [shown]
+        assert shown["sla"].pop("policy") == admin.get(f"/sla-policies/{ticket['sla']['policy_id']}").json()
+        assert {name: value for name, value in shown.items() if name not in BESIDE} == admin.get(path).json()
 
     def test_what_there_is_none_of_is_null_or_empty(self, tenant, admin):
         shown = admin.get(f"/tickets/{tenant.ticket()['id']}", params={"expand": ALL}).json()
-        assert [shown[name] for name in NAMES[1:]] == [None, None, [], []]
+        assert [shown[name] for name in BESIDE[1:]] == [None, None, [], []]
+        assert shown["sla"]["policy"] is None
+
+    def test_a_policy_is_shown_as_it_is_now_and_not_once_it_is_deleted(self, admin, ticket):
+        path, policy = f"/tickets/{ticket['id']}", ticket["sla"]["policy_id"]
+        admin.patch(f"/sla-policies/{policy}", json={"name": "Renamed"})
+        assert admin.get(path, params={"expand": "sla"}).json()["sla"]["policy"]["name"] == "Renamed"
+        assert admin.delete(f"/sla-policies/{policy}").status_code == 204
+        shown = admin.get(path, params={"expand": "sla"}).json()["sla"]
+        assert shown == {**ticket["sla"], "policy": None}
 
     @pytest.mark.parametrize("name", NAMES)
     def test_only_what_was_asked_for_is_there(self, admin, ticket, name):
         shown = admin.get(f"/tickets/{ticket['id']}", params={"expand": name}).json()
-        assert shown.keys() - ticket.keys() == {name}
+        assert shown.keys() - ticket.keys() == {name} - {"sla"}
+        assert shown["sla"].keys() - ticket["sla"].keys() == ({"policy"} if name == "sla" else set())
 
     @pytest.mark.parametrize("path", LISTS)
     def test_every_list_of_tickets_takes_it(self, tenant, admin, path):
@@ -114,6 +129,7 @@ class TestWhoSeesWhat:
         assert shown["contact"] == {"id": own["contact_id"], "name": tenant.users["user"].name}
         assert shown["assignee"] == {"id": shown["assignee_id"], "name": "Ada"}
         assert shown["team"] == {"id": shown["team_id"], "name": "Night"}
+        assert shown["sla"]["policy"] == {"id": shown["sla"]["policy_id"], "name": "Gold"}
         assert [comment["body"] for comment in shown["comments"]] == ["On it."]
         assert shown["history"] == user.get(f"/tickets/{own['id']}/history").json()["data"]
         assert user.get("/tickets", params={"expand": ALL}).json()["data"] == [shown]
@@ -131,6 +147,7 @@ class TestWhoSeesWhat:
             ("assignee", "users:read"),
             ("team", "teams:read"),
             ("comments", "comments:read"),
+            ("sla", "sla_policies:read"),
         ],
     )
     def test_a_key_needs_the_scope_of_what_it_asks_for(self, tenant, ticket, name, scope):
@@ -195,7 +212,7 @@ class TestVersions:
     def test_the_event_log_shows_tickets_alone(self, admin):
         events = admin.get("/events", params={"type": "ticket.updated"}).json()["data"]
         assert events
-        assert not [event for event in events if set(NAMES) & event["data"].keys()]
+        assert not [event for event in events if set(BESIDE) & event["data"].keys() or "policy" in event["data"]["sla"]]
 
 
 class TestStatements:
@@ -228,6 +245,7 @@ class TestStatements:
             assert admin.patch(f"/tickets/{raised['id']}", json={"status": status}).status_code == 200
             return raised
 
+        tenant.sla_policy()
         ticket = add()
         address = path.format(user=tenant.users["admin"].id, contact=ticket["contact_id"])
 
@@ -235,6 +253,7 @@ class TestStatements:
             shown = admin.get(address, params={"expand": ALL}).json()["data"]
             assert len(shown) == rows
             assert all(row["comments"] and row["history"] and row["team"] and row["assignee"] for row in shown)
+            assert all(row["sla"]["policy"] for row in shown)
             return count(lambda: admin.get(address, params={"expand": ALL}))
 
         one = ask(1)

@@ -53,7 +53,7 @@ CASES = [
     Case("GET", "/tickets?team_id=1&team_id=2"),
     Case("GET", "/tickets?tag=printer&tag=vip"),
     Case("GET", "/tickets?expand=contact,assignee"),
-    Case("GET", "/tickets/1?expand=comments"),
+    Case("GET", "/tickets/1?expand=comments,sla"),
     Case("GET", "/tickets/open?expand=team%2Chistory"),
     Case("GET", "/tickets?created_from=2026-01-02T03:04:05Z"),
     Case("GET", "/users?is_active=true&role=agent"),

@@ -166,7 +166,7 @@ QUERIES = [
         "cursor=%F0%9F%98%80",
         "cursor=-1",
         "page=1&offset=1",
-        "expand=sla",
+        "expand=policy",
     ]
 ] + [
     Probe("an unknown parameter on a single record", get("/api/v1/tickets/1?fields=id"), *BAD),

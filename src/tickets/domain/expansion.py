@@ -16,10 +16,11 @@ from tickets.db import Row, Statement, Transaction
 from tickets.domain.access import Principal
 from tickets.domain.history import entries_of
 from tickets.errors import InputError, InsufficientScope
-from tickets.models import Base, Comment, Contact, Event, Team, Ticket, User
+from tickets.models import Base, Comment, Contact, Event, SlaPolicy, Team, Ticket, User
 from tickets.shapes.comments import comment as show_comment
 from tickets.shapes.contacts import contact as show_contact
 from tickets.shapes.events import history_entry as show_entry
+from tickets.shapes.sla_policies import sla_policy as show_policy
 from tickets.shapes.teams import team as show_team
 from tickets.shapes.users import user as show_user
 
@@ -41,11 +42,14 @@ class _Expansion(NamedTuple):
         scope: what a key needs to read it.
         fetch: finds it for tickets, so many of each at most, by the id of the ticket.
         many: whether there can be many of it for each ticket.
+        place: the object of the ticket that it is put in, and the name it has there; the ticket itself and the name
+            of the expansion when None.
     """
 
     scope: str
     fetch: Callable[[Transaction, Principal, Sequence[Row], int], _Found]
     many: bool = False
+    place: tuple[str, str] | None = None
 
 
 class Beside:
@@ -80,7 +84,11 @@ class Beside:
         for name, expansion in self._asked.items():
             found = expansion.fetch(tx, self._caller, tickets, most)
             for ticket, one in zip(tickets, shown, strict=True):
-                one[name] = found[ticket.id]
+                if expansion.place is None:
+                    one[name] = found[ticket.id]
+                else:
+                    place, member = expansion.place
+                    one[place][member] = found[ticket.id]
 
 
 def beside(caller: Principal, names: Sequence[str] | None) -> Beside | None:
@@ -92,7 +100,9 @@ def _encoded(ids: Iterable[int | None]) -> str:
     return msgspec.json.encode(sorted({one for one in ids if one is not None})).decode()
 
 
-def _named(model: type[Base], column: str, scope: str, show: Callable[[Row], Any]) -> _Expansion:
+def _named(
+    model: type[Base], column: str, scope: str, show: Callable[[Row], Any], place: tuple[str, str] | None = None
+) -> _Expansion:
     """Make the expansion of a column of tickets that names something."""
     table = model.__table__
     statement = Statement(select(*table.c).where(table.c.id.in_(select(_ids.c.value))), raw_json=True)
@@ -100,11 +110,11 @@ def _named(model: type[Base], column: str, scope: str, show: Callable[[Row], Any
     def fetch(tx: Transaction, caller: Principal, tickets: Sequence[Row], _: int) -> _Found:
         named = [getattr(ticket, column) for ticket in tickets]
         rows = tx.all(statement, ids=_encoded(named))
-        # A user may not ask for contacts, users and teams; those that their tickets name they know by name.
+        # A user may not ask for contacts, users, teams and policies; those of their tickets they know by name.
         found = {row.id: show(row) if caller.is_staff else {"id": row.id, "name": row.name} for row in rows}
         return {ticket.id: found.get(one) for ticket, one in zip(tickets, named, strict=True)}
 
-    return _Expansion(scope, fetch)
+    return _Expansion(scope, fetch, place=place)
 
 
 def _last(columns: Iterable[Any], one: Any, *conditions: ColumnElement[bool], order: Sequence[Any]) -> Statement:
@@ -149,4 +159,5 @@ _EXPANSIONS: Mapping[str, _Expansion] = {
     "team": _named(Team, Ticket.team_id.key, "teams:read", show_team),
     "comments": _Expansion("comments:read", _comments, many=True),
     "history": _Expansion("tickets:read", _history, many=True),
+    "sla": _named(SlaPolicy, Ticket.sla_policy_id.key, "sla_policies:read", show_policy, ("sla", "policy")),
 }
