@@ -178,6 +178,37 @@ class TestListEvents:
         assert found(created_to="2031-01-01T01:00:00Z") == teams[:1]
         assert found(created_from="2031-01-01T01:00:00Z", created_to="2031-01-01T01:00:00.001Z") == teams[1:2]
 
+    def test_times_are_in_the_order_of_the_numbers_even_where_the_clock_was_set_back(self, tenant, admin):
+        start = datetime(2031, 1, 1, tzinfo=UTC)
+        for hours in (2, 0, 1, 3):
+            with time_machine.travel(start + timedelta(hours=hours), tick=False):
+                tenant.team()
+        told = [event["created_at"] for event in log(admin, entity="team")]
+        assert [time[11:13] for time in told] == ["02", "02", "02", "03"]
+        found = {
+            name: [event["created_at"][11:13] for event in log(admin, entity="team", **{name: "2031-01-01T02:00:00Z"})]
+            for name in ("created_from", "created_to")
+        }
+        assert found == {"created_from": ["02", "02", "02", "03"], "created_to": []}
+
+    @pytest.mark.parametrize("sort", ["seq", "-seq"])
+    def test_a_time_can_be_given_with_all_other_filters(self, tenant, admin, sort):
+        start = datetime(2031, 1, 1, tzinfo=UTC)
+        for hours in range(6):
+            with time_machine.travel(start + timedelta(hours=hours), tick=False):
+                tenant.team()
+        teams = log(admin, entity="team")
+        asked = {"created_from": "2031-01-01T01:00:00Z", "created_to": "2031-01-01T05:00:00Z", "sort": sort}
+        expected = teams[1:5] if sort == "seq" else teams[4:0:-1]
+        assert log(admin, **asked) == expected
+        assert log(admin, **asked, since=teams[2]["seq"]) == [e for e in expected if e["seq"] > teams[2]["seq"]]
+        assert log(admin, **asked, entity_id=[team["data"]["id"] for team in teams[2:]]) == [
+            event for event in expected if event in teams[2:]
+        ]
+        before_all = {"created_from": "2001-01-01T00:00:00Z", "created_to": "2001-01-01T00:00:00Z"}
+        assert log(admin, **before_all) == []
+        assert log(admin, created_from="2099-01-01T00:00:00Z") == []
+
     def test_it_reads_both_ways_and_back(self, tenant, admin):
         for _ in range(5):
             tenant.team()

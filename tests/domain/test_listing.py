@@ -1,16 +1,19 @@
 """Lists by keyset: a walk neither repeats nor skips a row that was there throughout, whatever others write."""
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import bindparam, insert
 
 from tickets.db import Connection, Statement, Transaction
-from tickets.domain import organizations, records
+from tickets.domain import entities, events, organizations, records
 from tickets.domain.listing import Position, Slice
-from tickets.domain.listings import TEAMS, TICKETS
+from tickets.domain.listings import EVENTS, TEAMS, TICKETS
 from tickets.models import Team
 
 _ADD = Statement(
@@ -140,3 +143,69 @@ def test_statements_are_kept_by_shape_not_by_value(tx: Transaction):
     for organization_id in range(10):
         TEAMS.page(tx, where={"organization_id": [organization_id]}, sort="name", limit=organization_id + 1)
     assert TEAMS._statement.cache_info().currsize == 1
+
+
+@pytest.fixture
+def steps(connection: Connection) -> Callable[[Callable[[], Any]], int]:
+    """Count the steps that SQLite takes for something."""
+    driver = connection._open()
+
+    def during(ask: Callable[[], Any]) -> int:
+        taken = itertools.count()
+        driver.set_progress_handler(lambda: next(taken) < 0, 1)
+        ask()
+        driver.set_progress_handler(None, 1)
+        return next(taken)
+
+    return during
+
+
+def _happened(tx: Transaction, count: int) -> int:
+    """Found an organization in which so much happened, and return its id."""
+    organization_id: int = organizations.create(tx, name="Busy").id
+    for number in range(count):
+        entities.add(tx, events.SYSTEM, Team, organization_id=organization_id, name=str(number), description="")
+    return organization_id
+
+
+@pytest.mark.parametrize("sort", ["seq", "-seq"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_page_far_into_a_range_costs_what_the_first_costs(tx: Transaction, steps, sort, backwards):
+    where = {"organization_id": [_happened(tx, 600)], "since": [0], "until": [1_000]}
+
+    def page(seq: int) -> int:
+        position = Position(backwards, seq, 0)
+        return steps(lambda: EVENTS.page(tx, where=where, sort=sort, limit=5, position=position))
+
+    page(300)
+    counts = [page(seq) for seq in (100, 300, 500)]
+    assert max(counts) < 1.2 * min(counts)
+
+
+@pytest.mark.parametrize(
+    ("sort", "beside", "expected"),
+    [
+        # Between the bounds, at one, and beyond: a cursor can be used with other filters.
+        ("seq", (False, 4), [5, 6]),
+        ("seq", (False, 2), [3, 4, 5, 6]),
+        ("seq", (False, 1), [3, 4, 5, 6]),
+        ("seq", (False, 7), []),
+        ("seq", (True, 5), [3, 4]),
+        ("seq", (True, 7), [3, 4, 5, 6]),
+        ("seq", (True, 9), [3, 4, 5, 6]),
+        ("-seq", (False, 5), [4, 3]),
+        ("-seq", (False, 7), [6, 5, 4, 3]),
+        ("-seq", (False, 9), [6, 5, 4, 3]),
+        ("-seq", (True, 4), [6, 5]),
+        ("-seq", (True, 1), [6, 5, 4, 3]),
+    ],
+)
+def test_a_range_bounds_every_page(tx: Transaction, sort, beside, expected):
+    where = {"organization_id": [_happened(tx, 9)], "since": [2], "until": [7]}
+    ids = {
+        row.seq: row.id
+        for row in EVENTS.page(tx, where={**where, "since": [0], "until": [99]}, sort="seq", limit=9).rows
+    }
+    position = Position(*beside, ids[beside[1]])
+    found = EVENTS.page(tx, where=where, sort=sort, limit=50, position=position)
+    assert [row.seq for row in found.rows] == expected

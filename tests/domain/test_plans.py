@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tickets.db import Connection, Database, Statement
-from tickets.domain import expansion, history, listings, stats
+from tickets.domain import events, expansion, history, listings, stats
 from tickets.domain.listing import Listing, Way
 
 ALL = {name: listing for name, listing in vars(listings).items() if isinstance(listing, Listing)}
@@ -181,6 +181,8 @@ OTHERS: dict[str, Statement] = {
     "comments beside tickets": expansion._COMMENTS,
     "public comments beside tickets": expansion._PUBLIC_COMMENTS,
     "history beside tickets": expansion._HISTORY,
+    "the last event": events._LAST,
+    "the first event from a number on": events._FROM,
 }
 
 
@@ -211,6 +213,7 @@ def test_what_is_read_beside_the_lists_is_looked_up_by_an_index(explain, name):
         ("COMMENTS_TO_CONTACT", "ticket_id", "ix_comments_ticket_id_created_at"),
         ("API_KEYS", "user_id", "ix_api_keys_user_id"),
         ("EVENTS", "since", "uq_events_organization_id_seq"),
+        ("EVENTS", "until", "uq_events_organization_id_seq"),
         ("EVENTS", "type", "ix_events_organization_id_type"),
         ("EVENTS", "entity_id", "ix_events_organization_id_entity_id"),
         ("EVENTS", "ticket_id", "ix_events_ticket_id"),
@@ -290,12 +293,7 @@ def test_the_filters_without_an_index_of_their_own_are_known():
     without |= {("TAGGED_TICKETS", name) for name in ("status", "priority", "type", "breached", "unbreached")}
     lists_with_times = ("TICKETS", "TAGGED_TICKETS", "COMMENTS", "COMMENTS_TO_CONTACT")
     ranges = {(name, each) for name in lists_with_times for each in RANGES}
-    # Events are numbered in the order of time: a walk from either end meets the first that fits.
-    ranges |= {
-        (name, bound)
-        for name in ("AUDIT_LOG", "AUDIT_LOG_OF_ALL", "EVENTS")
-        for bound in ("created_from", "created_to")
-    }
+    ranges |= {(name, bound) for name in ("AUDIT_LOG", "AUDIT_LOG_OF_ALL") for bound in ("created_from", "created_to")}
     with_index = {
         (mark[0], mark[1]) for mark in test_a_filter_on_one_value_has_an_index_of_its_own.pytestmark[0].args[1]
     }

@@ -23,8 +23,6 @@ _of_ticket = _document.place.between(bindparam("ticket_id") * PLACES, bindparam(
 _known = select(_document.place, _document.subject, _document.body, _document.seen_by)
 _OF_TICKET = Statement(_known.where(_of_ticket))
 _OF_COMMENT = Statement(_known.where(_document.comment_id == bindparam("comment_id")))
-_AT_TICKET = Statement(_known.where(_of_ticket))
-_OF_COMMENT = Statement(_known.where(_document.comment_id == bindparam("comment_id")))
 _AT_PLACE = Statement(_known.where(_document.place == bindparam("place")))
 _DELETE_OF_TICKET = Statement(delete(SearchDocument).where(_of_ticket))
 _DELETE_OF_COMMENT = Statement(delete(SearchDocument).where(_document.comment_id == bindparam("comment_id")))

@@ -113,24 +113,43 @@ class Listing:
         """
         if _is_empty(where):
             return Slice([], None, None)
-        where = _once(where)
+        backwards = position is not None and position.backwards
+        where, begin = self._begin(_once(where), sort, position)
         shape, values, key = _shape(where), {"now": clock.now(), **_values(where)}, sort.removeprefix("-")
         *gatherings, way = self.ways(shape, key)
         for gathering in gatherings:
             if tx.one(self._probe(shape, gathering), **values).count <= FEW:
                 way = gathering
                 break
-        backwards = position is not None and position.backwards
         statement = self._statement(
-            shape, sort, way, positioned=position is not None, backwards=backwards, leaping=offset > 0
+            shape, sort, way, positioned=begin is not None, backwards=backwards, leaping=offset > 0
         )
         bound = {"limit": limit + 1, **values}
-        if position is not None:
-            bound |= {"key": position.key, "id": position.id}
+        if begin is not None:
+            bound |= {"key": begin.key, "id": begin.id}
         if offset:
             bound["offset"] = offset
         rows = tx.all(statement, **bound)
         return slice_of(rows[:limit], key, position, more=len(rows) > limit, at_start=position is None and not offset)
+
+    def _begin(
+        self, where: Mapping[str, Sequence[Any]], sort: str, position: Position | None
+    ) -> tuple[Mapping[str, Sequence[Any]], Position | None]:
+        """Leave out whichever of a position and a range says less about where the page begins.
+
+        Of two bounds on one side SQLite enters the index at the first, and reads on to the second.
+        """
+        if position is None:
+            return where, None
+        key, descending = sort.removeprefix("-"), sort.startswith("-") != position.backwards
+        for name in where:
+            spec = self._filters[name]
+            if spec.kind in (("before",) if descending else ("from", "after")) and key in (spec.sorts or ()):
+                [bound] = where[name]
+                if not COMPARED[spec.kind](position.key, bound):
+                    return where, None
+                where = {other: values for other, values in where.items() if other != name}
+        return where, position
 
     def count(self, tx: Transaction, where: Mapping[str, Sequence[Any]]) -> int:
         """Count the rows on all pages."""

@@ -213,8 +213,7 @@ EVENTS = Listing(
         "entity_id": Filter(_event.entity_id, sorts=("seq",)),
         "type": Filter(_event.type, sorts=("seq",)),
         "since": Filter(_event.seq, "after", sorts=("seq",)),
-        "created_from": Filter(_event.created_at, "from"),
-        "created_to": Filter(_event.created_at, "before"),
+        "until": Filter(_event.seq, "before", sorts=("seq",)),
     },
     sorts={"seq": _event.seq},
 )
