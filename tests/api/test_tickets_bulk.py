@@ -131,6 +131,35 @@ class TestUpdateTicketsInBulk:
         assert results[2]["ticket"]["version"] == 3
         assert results[1]["problem"]["code"] == "version_conflict"
 
+    def test_what_the_tickets_of_a_call_come_to_is_bounded(self, tenant: Tenant, admin: Client):
+        long, short = tenant.ticket(description="\u6f22" * 50_000), tenant.ticket()
+        before = len(everything(admin))
+        operations = [update(long, version=1 + n, priority=("low", "high")[n % 2]) for n in range(100)]
+        results = bulk(admin, *operations, update(short, subject="Again"))
+        done = statuses(results).index(413)
+        assert (done - 1) * 2 * 150_000 < 8_000_000 < (done + 1) * 2 * 151_000
+        assert statuses(results) == [200] * done + [413] + [409] * (99 - done) + [200]
+        told = results[done]["problem"]
+        assert (told["code"], told["errors"][0]["pointer"]) == ("payload_too_large", f"/operations/{done}/id")
+        assert len(everything(admin)) == before + done + 1
+        assert statuses(bulk(admin, *operations[done : done + 2])) == [200, 200]
+
+    def test_an_atomic_call_that_comes_to_too_much_does_nothing(self, tenant: Tenant, admin: Client):
+        ticket = tenant.ticket(description="\u6f22" * 50_000)
+        operations = [update(ticket, version=1 + n, priority=("low", "high")[n % 2]) for n in range(100)]
+        before = everything(admin)
+        refused = admin.post("/tickets/bulk", json={"operations": operations, "atomic": True})
+        told = refused.json()["detail"]
+        problem(refused, 413, "payload_too_large", refused.json()["errors"][0]["pointer"])
+        assert told.startswith("Nothing was changed")
+        assert everything(admin) == before
+
+    def test_one_ticket_is_never_too_large(self, monkeypatch: pytest.MonkeyPatch, tenant: Tenant, admin: Client):
+        monkeypatch.setattr("tickets.domain.bulk.MOST_BYTES", 10)
+        one, two = tenant.ticket(), tenant.ticket()
+        gone = update({"id": NOBODY, "version": 1}, priority="low")
+        assert statuses(bulk(admin, gone, update(one, priority="low"), delete(two))) == [404, 200, 413]
+
     def test_what_changes_nothing_moves_nothing(self, tenant: Tenant, admin: Client):
         ticket = tenant.ticket()
         before = everything(admin)

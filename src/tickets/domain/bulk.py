@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from tickets import wire
 from tickets.db import Row, Transaction
 from tickets.domain import access, entities, lifecycle, records
 from tickets.domain.access import Principal
-from tickets.errors import Forbidden, InputError, NotFound, Problem
+from tickets.errors import Forbidden, InputError, NotFound, PayloadTooLarge, Problem
 from tickets.models import Ticket
+
+MOST_BYTES = 8_000_000
+"""Of tickets in one call, each as it was and as it is: its events and its answer are made of that, and others wait."""
 
 _OF_OPERATION = ("/op", "/id", "/version")
 """What a fault can point at beside the patch."""
@@ -52,11 +57,15 @@ def run(
     Raises:
         Problem: of the first operation that failed, when `atomic`; whoever opened the transaction undoes it.
     """
-    outcomes = []
+    outcomes, size = [], 0
     for place, operation in enumerate(operations):
         try:
             with tx.savepoint():
-                outcomes.append(Outcome(operation["id"], ticket=_do(tx, caller, operation)))
+                before = _ticket(tx, caller, operation)
+                total = _with(size, before)
+                after = _do(tx, caller, operation, before)
+                size = total if after is None else total + _size(after)
+                outcomes.append(Outcome(operation["id"], ticket=after))
         except Problem as problem:
             if problem.status >= 500:  # noqa: PLR2004 - the disk failed, and with it the whole transaction
                 raise
@@ -70,7 +79,8 @@ def run(
     return outcomes
 
 
-def _do(tx: Transaction, caller: Principal, operation: wire.TicketBulkOperation) -> Row | None:
+def _ticket(tx: Transaction, caller: Principal, operation: wire.TicketBulkOperation) -> Row:
+    """Return the ticket of an operation, as the caller has seen it."""
     if operation["op"] == "delete" and caller.role != "admin":
         detail = f"Only an admin can delete tickets. Your role is {caller.role}."
         raise Forbidden(detail, errors=[InputError("/op", detail)])
@@ -79,10 +89,34 @@ def _do(tx: Transaction, caller: Principal, operation: wire.TicketBulkOperation)
     except NotFound as error:
         raise NotFound(error.detail, errors=[InputError("/id", error.detail)]) from error
     records.expect(ticket, operation["version"])
+    return ticket
+
+
+def _do(tx: Transaction, caller: Principal, operation: wire.TicketBulkOperation, ticket: Row) -> Row | None:
     if operation["op"] == "update":
         return lifecycle.change(tx, caller, ticket, operation["patch"])
     entities.remove(tx, caller.actor, Ticket, ticket)
     return None
+
+
+def _size(ticket: Row) -> int:
+    return len(msgspec.json.encode(ticket))
+
+
+def _with(size: int, ticket: Row) -> int:
+    """Add a ticket to those of a call; the first is never too large.
+
+    Raises:
+        PayloadTooLarge: they are too large together.
+    """
+    total = size + _size(ticket)
+    if size and total > MOST_BYTES:
+        detail = (
+            f"The tickets of this request come to more than {MOST_BYTES / 1e6:g} MB; send this operation, and those "
+            "after it, in another request."
+        )
+        raise PayloadTooLarge(detail, errors=[InputError("/id", detail)])
+    return total
 
 
 def _within(error: InputError, place: int) -> InputError:
