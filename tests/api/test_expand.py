@@ -1,11 +1,12 @@
 """`expand`: what belongs to tickets, beside their ids, in one round trip."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import pytest
 
-from api.checks import made, problem
+from api.checks import made, problem, walk
 from factories import Client, Tenant
 from tickets.db import Transaction
 
@@ -108,19 +109,96 @@ class TestWhatStandsThere:
             assert [comment["body"] for comment in shown["comments"]] == [str(n) for n in range(first, 52)]
             assert [entry["new"] for entry in shown["history"]] == [str(n) for n in range(first, 52)]
 
-    def test_a_page_with_comments_or_history_has_50_tickets_at_most(self, tenant, admin):
+    def test_more_than_50_tickets_with_comments_or_history_are_refused(self, tenant, admin):
         for _ in range(51):
             tenant.ticket()
         for params, count in (
-            ({"expand": "contact,assignee"}, 51),
+            ({"expand": "contact,assignee", "limit": 200}, 51),
             ({"expand": "comments"}, 50),
-            ({"expand": "contact,history"}, 50),
-            ({"expand": "comments", "page": 1, "per_page": 200}, 50),
-            ({"expand": "comments", "page": 2, "per_page": 200}, 1),
+            ({"expand": "contact,history", "limit": 50}, 50),
+            ({"expand": "comments", "page": 2}, 1),
+            ({"expand": "comments", "page": 2, "per_page": 50}, 1),
             ({"expand": "history", "offset": 1}, 50),
         ):
-            page = admin.get("/tickets", params={"limit": 200, **params}).json()
-            assert len(page["data"]) == count, params
+            assert len(admin.get("/tickets", params=params).json()["data"]) == count, params
+        for params, name in (
+            ({"expand": "comments", "limit": 51}, "limit"),
+            ({"expand": "contact,history", "limit": 200, "offset": 1}, "limit"),
+            ({"expand": "history", "page": 1, "limit": 51}, "limit"),
+            ({"expand": "comments", "page": 1, "per_page": 51}, "per_page"),
+            ({"expand": "comments", "per_page": 1_000}, "per_page"),
+        ):
+            refused = admin.get("/tickets", params=params)
+            told = problem(refused, 400, "invalid_request", f"/{name}", where="query")
+            assert "50 at most" in told["detail"]
+
+
+LONG = "\u6f22" * 50_000
+
+
+class TestLongTexts:
+    """A page ends early where it gets long; `LONG` is a twentieth of what is too much."""
+
+    @pytest.fixture
+    def tickets(self, tenant) -> list[dict[str, Any]]:
+        """Six tickets, of which each but the second was spoken of at length."""
+        raised = [tenant.ticket() for _ in range(6)]
+        for ticket in (raised[0], *raised[2:]):
+            for number in range(9):
+                tenant.comment(ticket, body=f"{number}{LONG[1:]}")
+        return raised
+
+    @pytest.mark.parametrize(
+        ("sort", "pages"),
+        [("created_at", [[0, 1, 2, 3], [4, 5]]), ("-created_at", [[5, 4, 3], [2, 1, 0]])],
+    )
+    def test_a_page_ends_early_and_a_walk_meets_each_ticket_with_all_of_its_own(self, admin, tickets, sort, pages):
+        params = {"expand": "contact,comments", "sort": sort}
+        found, cursor, last = [], None, None
+        while last is None or cursor is not None:
+            last = admin.get("/tickets", params=params | ({"cursor": cursor} if cursor else {})).json()
+            found.append(last["data"])
+            cursor = last["next_cursor"]
+        assert [[row["id"] for row in page] for page in found] == [[tickets[n]["id"] for n in page] for page in pages]
+        for row in chain(*found):
+            said = 0 if row["id"] == tickets[1]["id"] else 9
+            assert [comment["body"][0] for comment in row["comments"]] == [str(n) for n in range(said)]
+        back = admin.get("/tickets", params={**params, "cursor": last["prev_cursor"]}).json()
+        assert [row["id"] for row in back["data"]] == [row["id"] for row in found[0]]
+        assert back["prev_cursor"] is None
+        assert back["next_cursor"] is not None
+
+    def test_backwards_it_ends_early_at_its_other_end(self, admin, tickets):
+        params = {"expand": "comments", "sort": "created_at"}
+        end = admin.get("/tickets", params={"sort": "created_at", "offset": 5}).json()
+        pages = []
+        while end["prev_cursor"] is not None:
+            end = admin.get("/tickets", params={**params, "cursor": end["prev_cursor"]}).json()
+            pages.append([row["id"] for row in end["data"]])
+            assert all("comments" in row for row in end["data"])
+        assert pages == [[tickets[n]["id"] for n in page] for page in ([1, 2, 3, 4], [0])]
+        on = admin.get("/tickets", params={**params, "cursor": end["next_cursor"]}).json()
+        assert [row["id"] for row in on["data"]] == [tickets[n]["id"] for n in (1, 2, 3, 4)]
+
+    def test_pages_that_are_counted_are_whole(self, admin, tickets):
+        page = admin.get("/tickets", params={"expand": "comments", "page": 1}).json()
+        assert len(page["data"]) == len(tickets) == page["total"]
+        assert sum(len(row["comments"]) for row in page["data"]) == 45
+
+    def test_history_ends_a_page_early_as_well(self, tenant, admin):
+        tickets = [tenant.ticket() for _ in range(3)]
+        for ticket in tickets:
+            for number in range(6):
+                assert admin.patch(f"/tickets/{ticket['id']}", json={"description": f"{number}{LONG[1:]}"}).is_success
+        page = admin.get("/tickets", params={"expand": "comments,history", "sort": "created_at"}).json()
+        assert [row["id"] for row in page["data"]] == [ticket["id"] for ticket in tickets[:2]]
+        assert [len(row["history"]) for row in page["data"]] == [6, 6]
+        path = f"/tickets/{tickets[0]['id']}/history"
+        for _ in range(6):
+            assert admin.patch(f"/tickets/{tickets[0]['id']}", json={"description": LONG}).is_success
+            assert admin.patch(f"/tickets/{tickets[0]['id']}", json={"description": "", "type": "task"}).is_success
+        assert len(admin.get(path).json()["data"]) < 19
+        assert len(list(walk(admin, path))) == 19
 
 
 class TestWhoSeesWhat:

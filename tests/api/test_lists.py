@@ -238,6 +238,18 @@ class TestCursors:
     def test_an_empty_list_has_no_cursors(self, admin):
         assert admin.get("/tickets").json() == {"data": [], "next_cursor": None, "prev_cursor": None}
 
+    def test_a_page_of_long_texts_ends_early(self, tenant, admin):
+        ticket = tenant.ticket()
+        made = [tenant.comment(ticket, body="x" * 50_000)["id"] for _ in range(25)]
+        path = f"/tickets/{ticket['id']}/comments"
+        first = admin.get(path).json()
+        assert [row["id"] for row in first["data"]] == made[:21]
+        last = admin.get(path, params={"cursor": first["next_cursor"]}).json()
+        assert [row["id"] for row in last["data"]] == made[21:]
+        assert last["next_cursor"] is None
+        back = admin.get(path, params={"cursor": last["prev_cursor"]}).json()
+        assert (back["data"], back["prev_cursor"]) == (first["data"], None)
+
     def test_rows_that_come_and_go_while_a_list_is_walked_do_not_matter(self, tenant, admin):
         there = TICKETS.fill(tenant, 6)
         going = tenant.ticket()["id"]

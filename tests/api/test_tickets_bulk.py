@@ -138,11 +138,12 @@ class TestUpdateTicketsInBulk:
         results = bulk(admin, *operations, update(short, subject="Again"))
         done = statuses(results).index(413)
         assert (done - 1) * 2 * 150_000 < 8_000_000 < (done + 1) * 2 * 151_000
-        assert statuses(results) == [200] * done + [413] + [409] * (99 - done) + [200]
+        assert statuses(results) == [200] * done + [413] + [409] * (99 - done) + [413]
         told = results[done]["problem"]
         assert (told["code"], told["errors"][0]["pointer"]) == ("payload_too_large", f"/operations/{done}/id")
-        assert len(everything(admin)) == before + done + 1
-        assert statuses(bulk(admin, *operations[done : done + 2])) == [200, 200]
+        assert len(everything(admin)) == before + done
+        again = bulk(admin, *operations[done : done + 2], update(short, subject="Again"))
+        assert statuses(again) == [200, 200, 200]
 
     def test_an_atomic_call_that_comes_to_too_much_does_nothing(self, tenant: Tenant, admin: Client):
         ticket = tenant.ticket(description="\u6f22" * 50_000)

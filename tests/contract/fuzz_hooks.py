@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 import schemathesis
 from hypothesis import strategies as st
 
+from tickets.domain.expansion import MOST_ROWS
 from tickets.domain.search import MOST_BEGUN
 from tickets.domain.words import asked
 
@@ -72,7 +73,9 @@ def _keep_in_order(query: dict[str, Any]) -> None:
 
 
 def _ask_for_less(query: dict[str, Any]) -> None:
-    """Search for no more beginnings of words than can be looked up."""
+    """Search for no more beginnings of words than can be looked up, and for no more tickets than there is room for."""
+    for name in {"limit", "per_page"} & query.keys() if {"comments", "history"} & {*query.get("expand", ())} else ():
+        query[name] = min(query[name], MOST_ROWS)
     for name in {"q", "search"} & query.keys():
         if sum(phrase.is_open for phrase in asked(str(query[name]))) > MOST_BEGUN:
             query[name] = str(query[name]).split()[0]

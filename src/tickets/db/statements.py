@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, Dialect
+from sqlalchemy import JSON, Dialect, Text
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -83,6 +83,7 @@ class _Compiled:
                 if (reader := _reader(column.type, dialect, raw_json=raw_json))
             ]
             self.row = _reading(make, readers) if readers else make
+        self.texts = [place for place, column in enumerate(columns) if isinstance(column.type, JSON | Text)]
         self.table = clause.table if isinstance(clause, UpdateBase) else None
 
     def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -158,6 +159,33 @@ class Transaction:
             return list(map(compiled.row, cursor))
         except sqlite3.DatabaseError as error:
             raise unavailable(error) from error
+
+    def within(
+        self, statement: Statement, most: int, /, *, together: str | None = None, **values: Any
+    ) -> tuple[list[Row], Row | None]:
+        """Run a statement and return its rows until their long texts come to too much, and the first row beyond.
+
+        Args:
+            statement: what to run; the rest of its rows are never read.
+            most: characters of texts and JSON, after which no row follows.
+            together: a column whose equal values stand behind each other, and are not parted.
+            values: of the parameters.
+        """
+        cursor, compiled = self._execute(statement, values)
+        texts, make, left = compiled.texts, compiled.row, most
+        rows: list[Row] = []
+        try:
+            for read in cursor:
+                row = make(read)
+                if left < 0 and (together is None or getattr(row, together) != getattr(rows[-1], together)):
+                    cursor.close()
+                    return rows, row
+                rows.append(row)
+                for place in texts:
+                    left -= len(read[place] or "")
+        except sqlite3.DatabaseError as error:
+            raise unavailable(error) from error
+        return rows, None
 
     def first(self, statement: Statement, **values: Any) -> Row | None:
         """Run a statement and return its first row, or None."""

@@ -15,7 +15,8 @@ from sqlalchemy.orm import aliased
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.access import Principal
 from tickets.domain.history import entries_of
-from tickets.errors import InputError, InsufficientScope
+from tickets.domain.listing import MOST_TEXT
+from tickets.errors import InputError, InsufficientScope, InvalidRequest
 from tickets.models import Base, Comment, Contact, Event, SlaPolicy, Team, Ticket, User
 from tickets.shapes.comments import comment as show_comment
 from tickets.shapes.contacts import contact as show_contact
@@ -29,10 +30,24 @@ MOST_ALONE = 50
 MOST_IN_LIST = 10
 """The same beside each ticket of a list."""
 MOST_ROWS = 50
-"""Tickets on a page with comments or history: each can hold 50,000 characters."""
+"""Tickets on a page with comments or history."""
 
 _ids = func.json_each(bindparam("ids")).table_valued("value", name="wanted")
 _Found = Mapping[int, Any]
+
+
+class _Wanted(NamedTuple):
+    """For what to find something.
+
+    Attributes:
+        tickets: it belongs to them.
+        most: so many of each.
+        whole: of all tickets, however long it is.
+    """
+
+    tickets: Sequence[Row]
+    most: int
+    whole: bool
 
 
 class _Expansion(NamedTuple):
@@ -40,14 +55,14 @@ class _Expansion(NamedTuple):
 
     Attributes:
         scope: what a key needs to read it.
-        fetch: finds it for tickets, so many of each at most, by the id of the ticket.
+        fetch: finds it for tickets, so many of each at most, and tells for how many of the tickets it has.
         many: whether there can be many of it for each ticket.
         place: the object of the ticket that it is put in, and the name it has there; the ticket itself and the name
             of the expansion when None.
     """
 
     scope: str
-    fetch: Callable[[Transaction, Principal, Sequence[Row], int], _Found]
+    fetch: "Callable[[Transaction, Principal, _Wanted], tuple[_Found, int]]"
     many: bool = False
     place: tuple[str, str] | None = None
 
@@ -70,25 +85,45 @@ class Beside:
             if expansion.scope not in caller.scopes and "*" not in caller.scopes:
                 detail = f"expand={name} needs a key with the scope {expansion.scope}; make one that has it."
                 raise InsufficientScope(detail, errors=[InputError("/expand", detail, "query")])
-        self.most_rows = MOST_ROWS if any(each.many for each in self._asked.values()) else 200
 
-    def put(self, tx: Transaction, tickets: Sequence[Row], shown: Sequence[Any], *, most: int = MOST_IN_LIST) -> None:
-        """Put it there.
+    def expect(self, parameter: str, rows: int) -> None:
+        """Let nobody ask for more tickets than there can be on a page.
+
+        Raises:
+            InvalidRequest: they did, by this parameter.
+        """
+        if rows > MOST_ROWS and any(each.many for each in self._asked.values()):
+            detail = f"is {MOST_ROWS} at most together with expand=comments or history; ask for more pages instead"
+            raise InvalidRequest(f"{parameter} {detail}.", errors=[InputError(f"/{parameter}", detail, "query")])
+
+    def put(
+        self,
+        tx: Transaction,
+        tickets: Sequence[Row],
+        shown: Sequence[Any],
+        *,
+        most: int = MOST_IN_LIST,
+        whole: bool = False,
+    ) -> int:
+        """Put it there, and tell for how many of the tickets: what is long ends a page early.
 
         Args:
             tx: where to read.
-            tickets: those that are shown.
+            tickets: those that are shown; the first of them in any case.
             shown: what is shown of each of them.
             most: comments, or entries of the history, of each ticket.
+            whole: for all tickets, however long it is.
         """
         for name, expansion in self._asked.items():
-            found = expansion.fetch(tx, self._caller, tickets, most)
+            found, number = expansion.fetch(tx, self._caller, _Wanted(tickets, most, whole))
+            tickets, shown = tickets[:number], shown[:number]
             for ticket, one in zip(tickets, shown, strict=True):
                 if expansion.place is None:
                     one[name] = found[ticket.id]
                 else:
                     place, member = expansion.place
                     one[place][member] = found[ticket.id]
+        return len(tickets)
 
 
 def beside(caller: Principal, names: Sequence[str] | None) -> Beside | None:
@@ -107,12 +142,12 @@ def _named(
     table = model.__table__
     statement = Statement(select(*table.c).where(table.c.id.in_(select(_ids.c.value))), raw_json=True)
 
-    def fetch(tx: Transaction, caller: Principal, tickets: Sequence[Row], _: int) -> _Found:
-        named = [getattr(ticket, column) for ticket in tickets]
+    def fetch(tx: Transaction, caller: Principal, wanted: _Wanted) -> tuple[_Found, int]:
+        named = [getattr(ticket, column) for ticket in wanted.tickets]
         rows = tx.all(statement, ids=_encoded(named))
         # A user may not ask for contacts, users, teams and policies; those of their tickets they know by name.
         found = {row.id: show(row) if caller.is_staff else {"id": row.id, "name": row.name} for row in rows}
-        return {ticket.id: found.get(one) for ticket, one in zip(tickets, named, strict=True)}
+        return {ticket.id: found.get(one) for ticket, one in zip(wanted.tickets, named, strict=True)}, len(named)
 
     return _Expansion(scope, fetch, place=place)
 
@@ -136,21 +171,33 @@ _HISTORY = _last(
 )
 
 
-def _comments(tx: Transaction, caller: Principal, tickets: Sequence[Row], most: int) -> _Found:
-    statement = _COMMENTS if caller.is_staff else _PUBLIC_COMMENTS
+def _of_each(tx: Transaction, statement: Statement, wanted: _Wanted) -> tuple[list[Row], int]:
+    """Read the last rows of each ticket up to where they come to too much, and tell of how many tickets that is all.
+
+    The rows come in the order of the tickets, since what finds them has to know the ticket.
+    """
+    ids = [ticket.id for ticket in wanted.tickets]
+    bound = {"ids": msgspec.json.encode(ids).decode(), "most": wanted.most}
+    if wanted.whole:
+        return tx.all(statement, **bound), len(ids)
+    rows, beyond = tx.within(statement, MOST_TEXT, together="ticket_id", **bound)
+    return rows, len(ids) if beyond is None else ids.index(beyond.ticket_id)
+
+
+def _comments(tx: Transaction, caller: Principal, wanted: _Wanted) -> tuple[_Found, int]:
+    rows, number = _of_each(tx, _COMMENTS if caller.is_staff else _PUBLIC_COMMENTS, wanted)
     found: defaultdict[int, list[Any]] = defaultdict(list)
-    rows = tx.all(statement, ids=_encoded(ticket.id for ticket in tickets), most=most)
     for row in sorted(rows, key=lambda row: (row.created_at, row.id)):
         found[row.ticket_id].append(show_comment(row))
-    return found
+    return found, number
 
 
-def _history(tx: Transaction, _: Principal, tickets: Sequence[Row], most: int) -> _Found:
+def _history(tx: Transaction, _: Principal, wanted: _Wanted) -> tuple[_Found, int]:
+    events, number = _of_each(tx, _HISTORY, wanted)
     found: defaultdict[int, list[Any]] = defaultdict(list)
-    events = tx.all(_HISTORY, ids=_encoded(ticket.id for ticket in tickets), most=most)
     for event in sorted(events, key=lambda event: event.seq):
         found[event.ticket_id] += map(show_entry, entries_of(event))
-    return {ticket.id: found[ticket.id][-most:] for ticket in tickets}
+    return {ticket.id: found[ticket.id][-wanted.most :] for ticket in wanted.tickets}, number
 
 
 _EXPANSIONS: Mapping[str, _Expansion] = {

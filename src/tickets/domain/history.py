@@ -6,21 +6,21 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain.listing import Position, Slice, slice_of
+from tickets.domain.listing import MOST_TEXT, Position, Slice, slice_of
 from tickets.models import Event
 
 PLACES = 64
 """Entries are numbered within their event; no entity has more fields than that."""
 
+COLUMNS = tuple(column for column in Event.__table__.c if column.name != Event.data.key)
+"""What is read of an event: not the ticket, which it holds as a whole."""
+
 _of_ticket = (Event.ticket_id == bindparam("ticket_id"), Event.is_history.is_(True))
 _FORWARDS = Statement(
-    select(*Event.__table__.c)
-    .where(*_of_ticket, Event.seq >= bindparam("seq"))
-    .order_by(Event.seq)
-    .limit(bindparam("limit"))
+    select(*COLUMNS).where(*_of_ticket, Event.seq >= bindparam("seq")).order_by(Event.seq).limit(bindparam("limit"))
 )
 _BACKWARDS = Statement(
-    select(*Event.__table__.c)
+    select(*COLUMNS)
     .where(*_of_ticket, Event.seq <= bindparam("seq"))
     .order_by(Event.seq.desc())
     .limit(bindparam("limit"))
@@ -59,13 +59,12 @@ class History:
         descending = sort.startswith("-") != backwards
         seq = position.key if position is not None else _LAST if descending else 0
         # One more than there can be events on the page, and the one that the position is in the midst of.
-        events = tx.all(
-            _BACKWARDS if descending else _FORWARDS, ticket_id=where["ticket_id"][0], seq=seq, limit=limit + 2
-        )
+        statement, ticket_id = _BACKWARDS if descending else _FORWARDS, where["ticket_id"][0]
+        events, beyond = tx.within(statement, MOST_TEXT, ticket_id=ticket_id, seq=seq, limit=limit + 2)
         entries = [entry for event in events for entry in entries_of(event, descending=descending)]
         if position is not None:
             entries = [e for e in entries if (e.id < position.id if descending else e.id > position.id)]
-        return slice_of(entries[:limit], "seq", position, more=len(entries) > limit)
+        return slice_of(entries[:limit], "seq", position, more=beyond is not None or len(entries) > limit)
 
 
 HISTORY = History()

@@ -16,6 +16,8 @@ from tickets.domain.filters import COMPARED, Either, Filter, Tally, Values, cond
 
 FEW = 2_000
 """Rows up to which it takes milliseconds to read all that match and to sort them."""
+MOST_TEXT = 1_000_000
+"""Characters of long texts after which a page ends early: each megabyte of an answer holds others up for 7 ms."""
 
 _Shape = tuple[tuple[str, int, bool], ...]
 """Which filters apply: the name of each, how many values it has, and whether unset is among them."""
@@ -53,6 +55,23 @@ class Slice(NamedTuple):
     rows: list[Row]
     next: Position | None
     prev: Position | None
+
+    def cut(self, number: int, sort: str, position: Position | None) -> "Slice":
+        """Leave so many rows, but one at least, of those that are next to where the page begins.
+
+        Args:
+            number: how many.
+            sort: what the rows are sorted by.
+            position: where the page begins.
+        """
+        number, key = max(1, number), sort.removeprefix("-")
+        if number >= len(self.rows):
+            return self
+        if position is not None and position.backwards:
+            rows = self.rows[-number:]
+            return Slice(rows, self.next, Position(True, getattr(rows[0], key), rows[0].id))
+        rows = self.rows[:number]
+        return Slice(rows, Position(False, getattr(rows[-1], key), rows[-1].id), self.prev)
 
 
 class _Place(NamedTuple):
@@ -99,9 +118,9 @@ class Listing:
         sort: str,
         limit: int,
         position: Position | None = None,
-        offset: int = 0,
+        offset: int | None = None,
     ) -> Slice:
-        """Read one page.
+        """Read one page; it ends early where its rows are long, unless rows are counted.
 
         Args:
             tx: where to read.
@@ -109,7 +128,7 @@ class Listing:
             sort: a key of `sorts`, with a leading ``-`` for descending.
             limit: most rows on the page.
             position: where it begins; the start of the list when None.
-            offset: rows to leave out first.
+            offset: rows to leave out first, where rows are counted.
         """
         if _is_empty(where):
             return Slice([], None, None)
@@ -122,15 +141,18 @@ class Listing:
                 way = gathering
                 break
         statement = self._statement(
-            shape, sort, way, positioned=begin is not None, backwards=backwards, leaping=offset > 0
+            shape, sort, way, positioned=begin is not None, backwards=backwards, leaping=bool(offset)
         )
         bound = {"limit": limit + 1, **values}
         if begin is not None:
             bound |= {"key": begin.key, "id": begin.id}
         if offset:
             bound["offset"] = offset
-        rows = tx.all(statement, **bound)
-        return slice_of(rows[:limit], key, position, more=len(rows) > limit, at_start=position is None and not offset)
+        rows, beyond = (
+            tx.within(statement, MOST_TEXT, **bound) if offset is None else (tx.all(statement, **bound), None)
+        )
+        more = beyond is not None or len(rows) > limit
+        return slice_of(rows[:limit], key, position, more=more, at_start=position is None and not offset)
 
     def _begin(
         self, where: Mapping[str, Sequence[Any]], sort: str, position: Position | None

@@ -58,7 +58,7 @@ class SearchableListing(Listing):
         sort: str,
         limit: int,
         position: Position | None = None,
-        offset: int = 0,
+        offset: int | None = None,
     ) -> Slice:
         """Read one page; see `Listing.page`."""
         where = _with_expression(where)
@@ -67,11 +67,12 @@ class SearchableListing(Listing):
             if matching.are_few:
                 where = {**_without_search(where), "id": [as_json(sorted(matching.newest))]}
             else:
-                found = self._walk(tx, matching, where, sort, offset + limit + 1, position)
+                start = offset or 0
+                found = self._walk(tx, matching, where, sort, start + limit + 1, position)
                 if found is not None:
-                    ids = [row.id for row in found[offset : offset + limit]]
+                    ids = [row.id for row in found[start : start + limit]]
                     rows = {row.id: row for row in tx.all(self._rows, ids=as_json(ids))}
-                    more, at_start = len(found) > offset + limit, position is None and not offset
+                    more, at_start = len(found) > start + limit, position is None and not offset
                     key = sort.removeprefix("-")
                     return slice_of([rows[each] for each in ids], key, position, more=more, at_start=at_start)
         return super().page(tx, where=where, sort=sort, limit=limit, position=position, offset=offset)

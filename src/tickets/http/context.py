@@ -155,13 +155,20 @@ class Call:
             ``data``, ``next_cursor`` and ``prev_cursor``.
 
         Raises:
-            InvalidRequest: the cursor is of another list.
+            InvalidRequest: the cursor is of another list, or the limit too high for what stands beside the rows.
         """
         bound = binding(self.operation_id, self.caller, where, sort)
         position = self.services.cursors.read(cursor, bound) if cursor is not None else None
-        size = limit if beside is None else min(limit, beside.most_rows)
-        found = listing.page(self.tx, where=where, sort=sort, limit=size, position=position)
-        return self._shown(found, show, bound, beside)
+        if beside is not None:
+            beside.expect("limit", limit)
+        found = listing.page(self.tx, where=where, sort=sort, limit=limit, position=position)
+        data = [show(row) for row in found.rows]
+        if beside is not None:
+            # From where the page begins, since what is long ends it early.
+            step = -1 if position is not None and position.backwards else 1
+            number = beside.put(self.tx, found.rows[::step], data[::step])
+            found, data = found.cut(number, sort, position), data[::step][:number][::step]
+        return self._answer(found, data, bound)
 
     def leap(
         self,
@@ -204,17 +211,19 @@ class Call:
         if "cursor" in asked or ("offset" in asked and len(asked) > 1):
             detail = f"{' and '.join(asked)} cannot be combined: ask by page, by offset or by cursor"
             raise InvalidRequest(f"{detail}.", errors=[InputError(f"/{name}", detail, "query") for name in asked])
-        size = min(per_page or limit, MOST_ROWS if beside is None else beside.most_rows)
+        size = min(per_page or limit, MOST_ROWS)
+        if beside is not None:
+            beside.expect("limit" if per_page is None else "per_page", size)
         start = min(((page or 1) - 1) * size if offset is None else offset, MAX_OFFSET)
         found = listing.page(self.tx, where=where, sort=sort, limit=size, offset=start)
-        shown = self._shown(found, show, binding(self.operation_id, self.caller, where, sort), beside)
-        return {**shown, "total": listing.count(self.tx, where)}
-
-    def _shown(self, found: Slice, show: Callable[[Row], Any], bound: bytes, beside: Beside | None) -> dict[str, Any]:
-        cursors = self.services.cursors
         data = [show(row) for row in found.rows]
         if beside is not None:
-            beside.put(self.tx, found.rows, data)
+            beside.put(self.tx, found.rows, data, whole=True)
+        shown = self._answer(found, data, binding(self.operation_id, self.caller, where, sort))
+        return {**shown, "total": listing.count(self.tx, where)}
+
+    def _answer(self, found: Slice, data: list[Any], bound: bytes) -> dict[str, Any]:
+        cursors = self.services.cursors
         return {
             "data": data,
             "next_cursor": cursors.write(found.next, bound),
