@@ -8,6 +8,12 @@ import pytest
 
 from api.checks import made, problem
 from factories import Client, Tenant
+from tickets.contract.document import Document
+from tickets.domain import entities
+from tickets.models import Base
+from tickets.settings import shipped
+
+DOCUMENT = Document(shipped("openapi.yaml"))
 
 
 @dataclass(frozen=True)
@@ -217,3 +223,71 @@ class TestDeleting:
         assert client.delete(f"{path}/{body['id']}").status_code == 204
         again = made(client.post(kind.path, json=kind.create(tenant)))
         assert again["id"] > body["id"]
+
+
+class TestWhatTooMuchNames:
+    """Others wait for as long as a deletion takes: so it is refused, with what can be done instead."""
+
+    @pytest.fixture(autouse=True)
+    def three(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tickets.domain.entities.MOST_NAMERS", 3)
+
+    def test_of_a_team(self, tenant, admin):
+        team = tenant.team()["id"]
+        tickets = [tenant.ticket(team_id=team)["id"] for _ in range(4)]
+        told = problem(admin.delete(f"/teams/{team}"), 409, "in_use")
+        assert told["detail"] == (
+            "More than 3 tickets name it, more than one request can change; give the tickets another team first."
+        )
+        admin.patch(f"/tickets/{tickets[0]}", json={"team_id": None})
+        assert admin.delete(f"/teams/{team}").status_code == 204
+        assert [admin.get(f"/tickets/{ticket}").json()["team_id"] for ticket in tickets] == [None] * 4
+
+    def test_of_a_user_for_all_that_names_them(self, tenant, admin):
+        user = tenant.user("agent")
+        client = Client(tenant.origin, tenant.key(user))
+        raised = made(client.post("/tickets", json={"subject": "S", "description": ""}))
+        assert admin.delete(f"/users/{tenant.user('agent').id}").status_code == 204
+        said = [made(client.post("/comments", json={"ticket_id": raised["id"], "body": "B"})) for _ in range(2)]
+        told = problem(admin.delete(f"/users/{user.id}"), 409, "in_use")
+        assert told["detail"] == (
+            "More than 3 comments or contacts or tickets name it, more than one request can change; "
+            "deactivate the user instead."
+        )
+        assert admin.patch(f"/users/{user.id}", json={"is_active": False}).status_code == 200
+        admin.delete(f"/comments/{said[0]['id']}")
+        assert admin.delete(f"/users/{user.id}").status_code == 204
+        assert admin.get(f"/tickets/{raised['id']}").json()["created_by_id"] is None
+        client.close()
+
+    def test_of_a_contact(self, tenant, admin, user):
+        raised = made(user.post("/tickets", json={"subject": "S", "description": ""}))
+        for _ in range(4):
+            made(user.post("/comments", json={"ticket_id": raised["id"], "body": "B"}))
+        admin.patch(f"/tickets/{raised['id']}", json={"contact_id": tenant.contact()["id"]})
+        told = problem(admin.delete(f"/contacts/{raised['contact_id']}"), 409, "in_use")
+        assert told["detail"] == (
+            "More than 3 comments name it, more than one request can change; leave it, and change its name and "
+            "e-mail if these have to go."
+        )
+        [first, *_] = admin.get(f"/tickets/{raised['id']}/comments").json()["data"]
+        admin.delete(f"/comments/{first['id']}")
+        assert admin.delete(f"/contacts/{raised['contact_id']}").status_code == 204
+
+    def test_a_merge_moves_no_more_either(self, tenant, admin):
+        one, other = tenant.ticket(), tenant.ticket()
+        said = [tenant.comment(one)["id"] for _ in range(4)]
+        merge = f"/tickets/{one['id']}/merge"
+        told = problem(admin.post(merge, json={"into": other["id"]}), 409, "in_use")
+        assert "more than 3 comments" in told["detail"]
+        admin.delete(f"/comments/{said[0]}")
+        assert admin.post(merge, json={"into": other["id"]}).status_code == 200
+
+    def test_whoever_can_be_named_has_something_to_do_instead(self):
+        named = {mapper.class_ for mapper in Base.registry.mappers if entities._namers(mapper.class_)}
+        assert named == entities._INSTEAD.keys()
+
+    @pytest.mark.parametrize("entity", ["User", "Team", "Contact", "Ticket"])
+    def test_it_runs_in_a_thread(self, entity):
+        [delete] = [spec for _, _, spec in DOCUMENT.operations() if spec["operationId"] == f"delete{entity}"]
+        assert delete["x-execution"] == "thread"

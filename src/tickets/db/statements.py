@@ -8,6 +8,7 @@ import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -36,6 +37,12 @@ class Statement:
         self.clause = clause
         self._raw_json = raw_json
         self._compiled: _Compiled | None = None
+
+    @cached_property
+    def source(self) -> Any:
+        """The table that a query reads, which is one."""
+        [table] = self.clause.get_final_froms()  # type: ignore[attr-defined]  # a Select has it
+        return table
 
     def compiled(self, dialect: Dialect) -> "_Compiled":
         """Return the SQL with what is needed to bind and to read (one dialect a process)."""
@@ -129,6 +136,7 @@ class Transaction:
         self._depth = 0
         self.topics: set[str] = set()
         self._late: dict[Transaction._Late, dict[Any, Any]] = {}
+        self._known: dict[Any, dict[Any, list[Row]]] = {}
 
     def late(self, work: _Late) -> dict[Any, Any]:
         """Return notes that `work` is given when the transaction ends, once for all that is done in it.
@@ -145,6 +153,8 @@ class Transaction:
 
     def _execute(self, statement: Statement, values: dict[str, Any]) -> tuple[sqlite3.Cursor, _Compiled]:
         compiled = statement.compiled(self._dialect)
+        if self._known and compiled.table is not None:
+            self._known.pop(compiled.table, None)
         try:
             return self._connection.execute(compiled.sql, compiled.arguments(values)), compiled
         except sqlite3.IntegrityError as error:
@@ -159,6 +169,16 @@ class Transaction:
             return list(map(compiled.row, cursor))
         except sqlite3.DatabaseError as error:
             raise unavailable(error) from error
+
+    def known(self, statement: Statement, **values: Any) -> list[Row]:
+        """Return the rows of a query of one table, which is read again once this transaction has changed the table.
+
+        Nobody else does while it writes: a reading transaction could not know.
+        """
+        table, asked = statement.source, (statement, *values.items())
+        if asked not in self._known.get(table, ()):
+            self._known.setdefault(table, {})[asked] = self.all(statement, **values)
+        return self._known[table][asked]
 
     def within(
         self, statement: Statement, most: int, /, *, together: str | None = None, **values: Any
@@ -226,6 +246,7 @@ class Transaction:
         self._execute_many(bulk.sql, rows, bulk.table)
 
     def _execute_many(self, sql: str, rows: Iterable[Any], table: Any) -> None:
+        self._known.pop(table, None)
         try:
             self._connection.executemany(sql, rows)
         except sqlite3.IntegrityError as error:
@@ -253,6 +274,7 @@ class Transaction:
         try:
             yield
         except BaseException:
+            self._known.clear()
             # SQLite itself rolls the whole transaction back on a full disk or a lost lock.
             if self._connection.in_transaction:
                 self._connection.execute(f"ROLLBACK TO {name}")

@@ -11,12 +11,18 @@ from tickets.db import Row, Statement, Transaction
 from tickets.domain import events, indexing, records, sla, sla_policies, tags, tallies
 from tickets.domain.events import Actor
 from tickets.errors import InUse
-from tickets.models import Base, Ticket
+from tickets.models import Base, Contact, Team, Ticket, User
 
 AT_ONCE = 500
 """Most rows that are held at a time."""
-MOST_NAMERS = 10_000
-"""Most rows of a table that change with the removal of what they name: others wait for so long to write."""
+MOST_NAMERS = 2_000
+"""Most rows that change with the removal of what they name, or move with a merge: others wait a second to write."""
+_INSTEAD = {
+    Contact: "leave it, and change its name and e-mail if these have to go",
+    Team: "give the tickets another team first",
+    User: "deactivate the user instead",
+}
+"""What to do where more of them name it; who made a ticket or wrote a comment is never changed."""
 
 Model = type[Base]
 
@@ -70,10 +76,14 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
     Raises:
         InUse: too much names it for one transaction.
     """
+    found = 0
     for named in _namers(model):
-        if tx.first(named.beyond, gone=entity.id) is not None:
-            noun = named.model.__tablename__
-            raise InUse(f"More than {MOST_NAMERS:,} {noun} name it; change those first, or leave it as it is.")
+        found += len(tx.all(named.some, gone=entity.id, most=MOST_NAMERS + 1))
+    if found > MOST_NAMERS:
+        nouns = " or ".join(named.model.__tablename__ for named in _namers(model))
+        detail = f"More than {MOST_NAMERS:,} {nouns} name it, more than one request can change"
+        raise InUse(f"{detail}; {_INSTEAD[model]}.")
+    for named in _namers(model):
         while rows := tx.all(named.find, gone=entity.id):
             for row in rows:
                 change(tx, by, named.model, row, {c: None for c in named.columns if getattr(row, c) == entity.id})
@@ -102,7 +112,7 @@ class _Namer(NamedTuple):
     model: Model
     columns: list[str]
     find: Statement
-    beyond: Statement
+    some: Statement
 
 
 @cache
@@ -118,6 +128,6 @@ def _namers(model: Model) -> list[_Namer]:
         if columns:
             names = or_(*(table.c[column] == bindparam("gone") for column in columns))
             find = Statement(select(*table.c).where(names).order_by(table.c.id).limit(AT_ONCE))
-            beyond = Statement(select(table.c.id).where(names).limit(1).offset(MOST_NAMERS))
-            found.append(_Namer(mapper.class_, columns, find, beyond))
+            some = Statement(select(table.c.id).where(names).limit(bindparam("most")))
+            found.append(_Namer(mapper.class_, columns, find, some))
     return sorted(found, key=lambda namer: namer.model.__name__)

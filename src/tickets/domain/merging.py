@@ -14,9 +14,7 @@ _COMMENTS = Statement(
     .order_by(Comment.created_at, Comment.id)
     .limit(entities.AT_ONCE)
 )
-_BEYOND = Statement(
-    select(Comment.id).where(Comment.ticket_id == bindparam("of")).limit(1).offset(entities.MOST_NAMERS)
-)
+_BEYOND = Statement(select(Comment.id).where(Comment.ticket_id == bindparam("of")).limit(1).offset(bindparam("most")))
 
 
 def merge(tx: Transaction, caller: Principal, ticket: Row, into: Row) -> Row:
@@ -34,7 +32,7 @@ def merge(tx: Transaction, caller: Principal, ticket: Row, into: Row) -> Row:
         if one.merged_into_id is not None:
             detail = f"The ticket {one.id} was merged into the ticket {one.merged_into_id}; use that one."
             raise AlreadyMerged(detail, errors=[InputError(pointer, detail) for pointer in place])
-    if tx.first(_BEYOND, of=ticket.id) is not None:
+    if tx.first(_BEYOND, of=ticket.id, most=entities.MOST_NAMERS) is not None:
         raise InUse(f"The ticket has more than {entities.MOST_NAMERS:,} comments; close it and point to the other.")
     while comments := tx.all(_COMMENTS, of=ticket.id):
         for comment in comments:
