@@ -11,6 +11,7 @@ import time_machine
 
 from api.checks import ids, problem
 from factories import Client, Tenant
+from tickets.http.transaction import Reader
 
 MOMENT = "2030-01-02T03:04:05.678Z"
 
@@ -277,6 +278,31 @@ class TestCursors:
 def response_url(client: Client, url: str) -> str:
     """Make an address out of a link, which begins at the server's root."""
     return str(client.base_url.join(url))
+
+
+class TestManyValues:
+    @pytest.mark.parametrize("number", range(1, 21))
+    def test_each_row_comes_once_however_many_values_are_asked_for(self, tenant, admin, number):
+        teams = [tenant.team()["id"] for _ in range(3)]
+        made = [tenant.ticket(team_id=team, tags=["a", "b"])["id"] for team in teams]
+        asked = {"team_id": [*teams, *range(9_000_001, 9_000_018)][:number], "sort": "created_at"}
+        expected = made[:number]
+        for more in ({}, {"tag": ["a", "b", "c", "d", "e"][: number % 6]}, {"assigned_to": "none"}, {"limit": 1}):
+            assert [row["id"] for row in walk(admin, "/tickets", **asked, **more)[0]] == expected
+        assert admin.get("/tickets", params={**asked, "page": 1}).json()["total"] == len(expected)
+
+    def test_what_takes_long_to_prepare_holds_nobody_up(self, monkeypatch, admin):
+        apart, runs = Reader.apart, []
+
+        async def counted(self: Reader, work: Any) -> Any:
+            runs.append(work)
+            return await apart(self, work)
+
+        monkeypatch.setattr(Reader, "apart", counted)
+        for number, in_thread in ((1, False), (4, False), (5, True), (20, True)):
+            runs.clear()
+            admin.get("/tickets", params={"contact_id": [*range(1, 1 + number)], "status": "open"})
+            assert bool(runs) is in_thread
 
 
 class TestRandomAccess:

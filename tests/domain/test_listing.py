@@ -145,6 +145,18 @@ def test_statements_are_kept_by_shape_not_by_value(tx: Transaction):
     assert TEAMS._statement.cache_info().currsize == 1
 
 
+def test_few_statements_serve_all_numbers_of_values(tx: Transaction):
+    TICKETS._statement.cache_clear()
+    TICKETS._count.cache_clear()
+    for number in range(1, 21):
+        some = {"organization_id": [1], "assignee_id": [*range(number)], "type": ["task", "problem"][: number % 3]}
+        for more in ({}, {"assignee_id": [*range(number - 1), None]}):
+            TICKETS.page(tx, where={**some, **more}, sort="-created_at", limit=1)
+            TICKETS.count(tx, {**some, **more})
+    assert TICKETS._statement.cache_info().currsize <= 22
+    assert TICKETS._count.cache_info().currsize <= 22
+
+
 @pytest.fixture
 def steps(connection: Connection) -> Callable[[Callable[[], Any]], int]:
     """Count the steps that SQLite takes for something."""

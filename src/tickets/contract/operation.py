@@ -42,6 +42,8 @@ MAX_PUBLIC_BODY = 16_384
 """Bytes that somebody who has not signed in may send: no such operation needs more."""
 MAX_INLINE_BODY = 32_768
 """Bytes that are read on the event loop: 1 MB of short numbers takes a third of a second."""
+MOST_INLINE_VALUES = 4
+"""Values of a parameter up to which an answer is made on the event loop: each is a walk of its own, to be compiled."""
 
 _Work = Callable[[Transaction, Principal | None], Response]
 
@@ -130,12 +132,18 @@ class Plan:
             return _not_modified(response, known)
 
         if not self._writes:
-            return await self._read(caller, perform, long=self.long or not self._long_with.isdisjoint(arguments))
+            return await self._read(caller, perform, long=self._is_long(arguments))
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
             return await self._write(scope, caller, perform, exchange)
         attempt = idempotency.attempt(caller, self.method, scope["path"], key, arguments.get("body"))
         return await self._once(scope, caller, attempt, perform, exchange)
+
+    def _is_long(self, arguments: dict[str, Any]) -> bool:
+        """Tell whether a read may take long, by what it is and by what is asked for."""
+        if self.long or not self._long_with.isdisjoint(arguments):
+            return True
+        return any(len(value) > MOST_INLINE_VALUES for value in arguments.values() if isinstance(value, list))
 
     async def _stage_by_stage(self, scope: Scope, arguments: dict[str, Any], exchange: Exchange) -> Response:
         """Let a handler that is a coroutine open its transactions itself; nobody has signed in to call it."""

@@ -19,6 +19,9 @@ FEW = 2_000
 MOST_TEXT = 1_000_000
 """Characters of long texts after which a page ends early: each megabyte of an answer holds others up for 7 ms."""
 
+_NUMBERS = (0, 1, 2, 4, 8, 20)
+"""How many values a filter has in a statement; a request has 20 at most."""
+
 _Shape = tuple[tuple[str, int, bool], ...]
 """Which filters apply: the name of each, how many values it has, and whether unset is among them."""
 
@@ -349,15 +352,17 @@ def _once(where: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
 
 
 def _shape(where: Mapping[str, Sequence[Any]]) -> _Shape:
-    return tuple((name, sum(value is not None for value in values), None in values) for name, values in where.items())
+    return tuple((name, len(_padded(values)), None in values) for name, values in where.items())
 
 
 def _values(where: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    return {
-        f"{name}_{n}": value
-        for name, values in where.items()
-        for n, value in enumerate(value for value in values if value is not None)
-    }
+    return {f"{name}_{n}": value for name, values in where.items() for n, value in enumerate(_padded(values))}
+
+
+def _padded(values: Sequence[Any]) -> list[Any]:
+    """Leave unset out, and add NULL, which equals nothing, so that there are few numbers of values to compile."""
+    given = [value for value in values if value is not None]
+    return given + [None] * (next((number for number in _NUMBERS if number >= len(given)), len(given)) - len(given))
 
 
 def slice_of(
