@@ -13,6 +13,7 @@ from api.checks import ids, problem
 from factories import Client, Tenant
 from tickets.http.transaction import Reader
 
+FILTERS = ("search", "type")
 MOMENT = "2030-01-02T03:04:05.678Z"
 
 
@@ -357,6 +358,51 @@ class TestRandomAccess:
         assert first["prev_cursor"] is None
         last = admin.get("/tickets?sort=created_at&offset=6").json()
         assert last["next_cursor"] is None
+
+    @pytest.mark.parametrize(
+        "query", ["offset=7", "offset=1000", "page=9", "offset=9&search=the", "offset=9&type=question"]
+    )
+    @pytest.mark.parametrize("sort", ["created_at", "-created_at", "updated_at", "-updated_at"])
+    def test_beyond_the_end_the_way_leads_back(self, tenant, admin, sort, query):
+        made = [tenant.ticket(subject="the")["id"] for _ in range(7)]
+        beyond = admin.get(f"/tickets?sort={sort}&{query}").json()
+        assert (beyond["data"], beyond["next_cursor"]) == ([], None)
+        asked = {
+            name: value for name, _, value in (each.partition("=") for each in query.split("&")) if name in FILTERS
+        }
+        address = admin.get(f"/tickets?sort={sort}&{query}").links["prev"]["url"]
+        assert beyond["prev_cursor"] in address
+        back = admin.get("/tickets", params={**asked, "sort": sort, "limit": 4, "cursor": beyond["prev_cursor"]})
+        assert ids(back) == (made[3:] if sort[0] != "-" else made[3::-1])
+        assert (back.json()["prev_cursor"] is None, back.json()["next_cursor"] is None) == (False, False)
+
+    def test_of_an_empty_list_no_way_leads_anywhere(self, admin):
+        answer = admin.get("/tickets?offset=3")
+        assert answer.json() == {"data": [], "next_cursor": None, "prev_cursor": None, "total": 0}
+        assert "link" not in answer.headers
+
+    @pytest.mark.parametrize("sort", ["created_at", "-created_at"])
+    def test_where_the_rest_of_a_list_is_gone_the_way_leads_back(self, tenant, admin, tickets, sort):
+        def page(cursor: str | None) -> dict[str, Any]:
+            asked = {"sort": sort, "limit": 3} | ({} if cursor is None else {"cursor": cursor})
+            found: dict[str, Any] = admin.get("/tickets", params=asked).json()
+            return found
+
+        first = page(None)
+        shown = [row["id"] for row in first["data"]]
+        second = page(first["next_cursor"])
+        for ticket in set(tickets) - set(shown):
+            assert admin.delete(f"/tickets/{ticket}").status_code == 204
+        empty = page(first["next_cursor"])
+        assert (empty["data"], empty["next_cursor"]) == ([], None)
+        assert [row["id"] for row in page(empty["prev_cursor"])["data"]] == shown
+        more = [tenant.ticket()["id"] for _ in range(2)]
+        for ticket in shown:
+            assert admin.delete(f"/tickets/{ticket}").status_code == 204
+        empty = page(second["prev_cursor"])
+        if sort == "created_at":
+            assert (empty["data"], empty["prev_cursor"]) == ([], None)
+            assert [row["id"] for row in page(empty["next_cursor"])["data"]] == more
 
     @pytest.mark.parametrize(
         ("query", "pointers"),

@@ -64,7 +64,8 @@ class History:
         entries = [entry for event in events for entry in entries_of(event, descending=descending)]
         if position is not None:
             entries = [e for e in entries if (e.id < position.id if descending else e.id > position.id)]
-        return slice_of(entries[:limit], "seq", position, more=beyond is not None or len(entries) > limit)
+        more = beyond is not None or len(entries) > limit
+        return slice_of(entries[:limit], "seq", position, more=more, descending=sort.startswith("-"))
 
 
 HISTORY = History()

@@ -22,6 +22,8 @@ MOST_TEXT = 1_000_000
 _NUMBERS = (0, 1, 2, 4, 8, 20)
 """How many values a filter has in a statement; a request has 20 at most."""
 
+_LAST = 2**63 - 1
+
 _Shape = tuple[tuple[str, int, bool], ...]
 """Which filters apply: the name of each, how many values it has, and whether unset is among them."""
 
@@ -155,7 +157,8 @@ class Listing:
             tx.within(statement, MOST_TEXT, **bound) if offset is None else (tx.all(statement, **bound), None)
         )
         more = beyond is not None or len(rows) > limit
-        return slice_of(rows[:limit], key, position, more=more, at_start=position is None and not offset)
+        at_start, descending = position is None and not offset, sort.startswith("-")
+        return slice_of(rows[:limit], key, position, more=more, at_start=at_start, descending=descending)
 
     def _begin(
         self, where: Mapping[str, Sequence[Any]], sort: str, position: Position | None
@@ -365,8 +368,19 @@ def _padded(values: Sequence[Any]) -> list[Any]:
     return given + [None] * (next((number for number in _NUMBERS if number >= len(given)), len(given)) - len(given))
 
 
+def end_of(sort: str) -> Position:
+    """Return the position behind the last row of a list, from which pages lead backwards; its keys are numbers."""
+    return Position(True, -_LAST if sort.startswith("-") else _LAST, 0)
+
+
 def slice_of(
-    rows: list[Row], key: str, position: Position | None, *, more: bool, at_start: bool | None = None
+    rows: list[Row],
+    key: str,
+    position: Position | None,
+    *,
+    more: bool,
+    at_start: bool | None = None,
+    descending: bool = False,
 ) -> Slice:
     """Put a page's rows in the asked order and say where its neighbours begin.
 
@@ -376,10 +390,15 @@ def slice_of(
         position: where the page begins.
         more: whether there are rows beyond those read.
         at_start: whether nothing lies before the page; without it, a page without a position is at the start.
+        descending: whether the list goes down.
     """
+    backwards = position is not None and position.backwards
+    if not rows and position is not None:
+        # What lay there is gone; the way back begins with the row that the position names.
+        back = Position(not backwards, position.key, position.id + (1 if backwards == descending else -1))
+        return Slice([], back, None) if backwards else Slice([], None, back)
     if not rows:
         return Slice([], None, None)
-    backwards = position is not None and position.backwards
     if backwards:
         rows.reverse()
     first = Position(True, getattr(rows[0], key), rows[0].id)

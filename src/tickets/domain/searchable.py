@@ -73,8 +73,9 @@ class SearchableListing(Listing):
                     ids = [row.id for row in found[start : start + limit]]
                     rows = {row.id: row for row in tx.all(self._rows, ids=as_json(ids))}
                     more, at_start = len(found) > start + limit, position is None and not offset
-                    key = sort.removeprefix("-")
-                    return slice_of([rows[each] for each in ids], key, position, more=more, at_start=at_start)
+                    key, descending = sort.removeprefix("-"), sort.startswith("-")
+                    shown = [rows[each] for each in ids]
+                    return slice_of(shown, key, position, more=more, at_start=at_start, descending=descending)
         return super().page(tx, where=where, sort=sort, limit=limit, position=position, offset=offset)
 
     def count(self, tx: Transaction, where: Where) -> int:

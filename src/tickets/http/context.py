@@ -14,7 +14,7 @@ from tickets.domain import records
 from tickets.domain.access import Principal
 from tickets.domain.expansion import Beside
 from tickets.domain.history import History
-from tickets.domain.listing import Listing, Slice
+from tickets.domain.listing import Listing, Slice, end_of
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.domain.search import Search
 from tickets.domain.sessions import Opened
@@ -216,11 +216,14 @@ class Call:
             beside.expect("limit" if per_page is None else "per_page", size)
         start = min(((page or 1) - 1) * size if offset is None else offset, MAX_OFFSET)
         found = listing.page(self.tx, where=where, sort=sort, limit=size, offset=start)
+        total = listing.count(self.tx, where)
+        if total and not found.rows:
+            found = found._replace(prev=end_of(sort))
         data = [show(row) for row in found.rows]
         if beside is not None:
             beside.put(self.tx, found.rows, data, whole=True)
         shown = self._answer(found, data, binding(self.operation_id, self.caller, where, sort))
-        return {**shown, "total": listing.count(self.tx, where)}
+        return {**shown, "total": total}
 
     def _answer(self, found: Slice, data: list[Any], bound: bytes) -> dict[str, Any]:
         cursors = self.services.cursors
