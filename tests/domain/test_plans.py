@@ -98,6 +98,7 @@ def may_sort(question: Question, way: Way) -> bool:
         "COMMENTS_TO_CONTACT": way == Way("own_contact_id", gather=True),
         # What fell due since the last sweep, merged with the rest, which comes in order.
         "TICKETS": "breached" in question.filters,
+        "QUEUES": "breached" in question.filters,
     }
     return counted or few.get(question.name, False)
 
@@ -207,6 +208,8 @@ def test_what_is_read_beside_the_lists_is_looked_up_by_an_index(explain, name):
         ("TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("OPEN_TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("TICKETS", "team_id", "ix_tickets_team_id"),
+        ("QUEUES", "assignee_id", "ix_tickets_assignee_id_waiting"),
+        ("QUEUES", "team_id", "ix_tickets_team_id_waiting"),
         ("TICKETS", "unbreached", "ix_tickets_organization_id_is_breached_created_at"),
         ("TAGGED_TICKETS", "tag", "ix_ticket_tags_organization_id_tag"),
         ("COMMENTS", "ticket_id", "ix_comments_ticket_id_created_at"),
@@ -289,6 +292,8 @@ def test_the_filters_without_an_index_of_their_own_are_known():
     without |= {("TICKETS", "breached")}
     # Of the tickets of a contact, or with a tag, they take some away.
     without |= {("TICKETS", "tag")}
+    # Of somebody's queue.
+    without |= {("QUEUES", name) for name in ("status", "priority", "type", "breached", "unbreached", "tag", *RANGES)}
     without |= {("TAGGED_TICKETS", name) for name in ("contact_id", "assignee_id", "team_id")}
     without |= {("TAGGED_TICKETS", name) for name in ("status", "priority", "type", "breached", "unbreached")}
     lists_with_times = ("TICKETS", "TAGGED_TICKETS", "COMMENTS", "COMMENTS_TO_CONTACT")
