@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tickets.db import Connection, Database, Statement
-from tickets.domain import events, expansion, history, listings, stats
+from tickets.domain import event_listing, expansion, history, listings, stats
 from tickets.domain.listing import Listing, Way
 
 ALL = {name: listing for name, listing in vars(listings).items() if isinstance(listing, Listing)}
@@ -182,8 +182,9 @@ OTHERS: dict[str, Statement] = {
     "comments beside tickets": expansion._COMMENTS,
     "public comments beside tickets": expansion._PUBLIC_COMMENTS,
     "history beside tickets": expansion._HISTORY,
-    "the last event": events._LAST,
-    "the first event from a number on": events._FROM,
+    "the last event": event_listing._LAST,
+    "the first event from a number on": event_listing._REACHED,
+    "the last event that is late": event_listing._LAST_LATE,
 }
 
 
@@ -298,6 +299,8 @@ def test_the_filters_without_an_index_of_their_own_are_known():
     without |= {("TAGGED_TICKETS", name) for name in ("status", "priority", "type", "breached", "unbreached")}
     lists_with_times = ("TICKETS", "TAGGED_TICKETS", "COMMENTS", "COMMENTS_TO_CONTACT")
     ranges = {(name, each) for name in lists_with_times for each in RANGES}
+    # Between numbers that are found by time.
+    ranges |= {("EVENTS", bound) for bound in ("created_from", "created_to")}
     ranges |= {(name, bound) for name in ("AUDIT_LOG", "AUDIT_LOG_OF_ALL") for bound in ("created_from", "created_to")}
     with_index = {
         (mark[0], mark[1]) for mark in test_a_filter_on_one_value_has_an_index_of_its_own.pytestmark[0].args[1]

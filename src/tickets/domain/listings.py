@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
+from tickets.domain.event_listing import EventListing
 from tickets.domain.filters import NOW, Either, Filter, Tally, without_index
 from tickets.domain.listing import Listing
 from tickets.domain.searchable import SearchableListing
@@ -227,7 +228,7 @@ API_KEYS = Listing(
 )
 
 _event = Event.__table__.c
-EVENTS = Listing(
+EVENTS = EventListing(
     select(*_event),
     _event.id,
     filters={
@@ -237,6 +238,8 @@ EVENTS = Listing(
         "type": Filter(_event.type, sorts=("seq",)),
         "since": Filter(_event.seq, "after", sorts=("seq",)),
         "until": Filter(_event.seq, "before", sorts=("seq",)),
+        "created_from": Filter(_event.created_at, "from"),
+        "created_to": Filter(_event.created_at, "before"),
     },
     sorts={"seq": _event.seq},
 )
