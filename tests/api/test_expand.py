@@ -1,5 +1,6 @@
 """`expand`: what belongs to tickets, beside their ids, in one round trip."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from api.checks import made, problem, walk
 from factories import Client, Tenant
 from tickets.db import Transaction
+from tickets.domain import expansion, records
+from tickets.models import Contact
 
 BESIDE = ("contact", "assignee", "team", "comments", "history")
 """What stands beside the ids of a ticket itself; the policy stands in its `sla`."""
@@ -296,12 +299,12 @@ class TestVersions:
 class TestStatements:
     @pytest.fixture
     def count(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], int]:
-        """Count the statements about tickets that a request takes."""
-        run: list[str] = []
+        """Count all statements of the transaction in which a request reads tickets."""
+        run: defaultdict[Transaction, list[str]] = defaultdict(list)
         execute = Transaction._execute
 
         def counting(self: Transaction, statement: Any, values: dict[str, Any]) -> Any:
-            run.append(str(statement.clause))
+            run[self].append(str(statement.clause))
             return execute(self, statement, values)
 
         monkeypatch.setattr(Transaction, "_execute", counting)
@@ -309,7 +312,8 @@ class TestStatements:
         def during(ask: Callable[[], Any]) -> int:
             run.clear()
             assert ask().status_code == 200
-            return len([sql for sql in run if "tickets" in sql or "wanted" in sql])
+            [statements] = [each for each in run.values() if any("FROM tickets" in sql for sql in each)]
+            return len(statements)
 
         return during
 
@@ -337,5 +341,19 @@ class TestStatements:
         one = ask(1)
         for _ in range(49):
             add()
-        assert ask(50) == one == 1 + len(NAMES)
+        whose = {"/users/{user}/tickets": 2, "/contacts/{contact}/tickets": 1}.get(path, 0)  # who that is
+        assert ask(50) == one == whose + 1 + len(NAMES)
         assert count(lambda: admin.get(f"/tickets/{ticket['id']}", params={"expand": ALL})) == 1 + len(NAMES)
+
+    def test_one_statement_for_each_row_would_be_seen(self, monkeypatch, tenant, admin, count):
+        def one_by_one(tx: Transaction, _: Any, wanted: Any) -> tuple[dict[int, Any], int]:
+            found = [records.find(tx, Contact, ticket.contact_id, ticket.organization_id) for ticket in wanted.tickets]
+            assert all(found)
+            return dict.fromkeys((ticket.id for ticket in wanted.tickets), None), len(found)
+
+        for _ in range(9):
+            tenant.ticket()
+        assert count(lambda: admin.get("/tickets", params={"expand": "contact,team"})) == 3
+        slow = expansion._EXPANSIONS["contact"]._replace(fetch=one_by_one)
+        monkeypatch.setitem(expansion._EXPANSIONS, "contact", slow)
+        assert count(lambda: admin.get("/tickets", params={"expand": "contact,team"})) == 2 + 9

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import flask
 import msgspec
@@ -27,7 +26,7 @@ from tickets.domain.access import Principal
 from tickets.errors import InvalidRequest, NotFound, Problem
 from tickets.http import idempotency, problems, redaction
 from tickets.http.audit import Audit
-from tickets.http.context import MOST_ROWS, Call, Services, Stages, matches
+from tickets.http.context import Call, Services, Stages, matches
 from tickets.http.exchange import JSON, Exchange, Receive, Response, Scope, Send, exchange_of
 from tickets.http.guard import too_large
 from tickets.http.idempotency import Attempt, Idempotency
@@ -304,25 +303,10 @@ class Plan:
         if self._location is not None:
             headers.append((b"location", self._location(body)))
         if "next_cursor" in body:
-            link = link_header(scope["path"], _without_place(scope["query_string"]), body)
+            link = link_header(scope["path"], scope["query_string"], body)
             if link:
                 headers.append((b"link", link.encode("latin-1")))
         return Response(self._status, headers, msgspec.json.encode(body))
-
-
-_PLACE = (b"cursor", b"page", b"offset")
-
-
-def _without_place(query: bytes) -> str:
-    """Take out of a query where its page lies, however a name is written (``%63ursor`` is the same)."""
-    kept = []
-    for part in query.split(b"&"):
-        name = unquote_to_bytes(part.partition(b"=")[0])
-        if name == b"per_page":
-            part = b"limit=%d" % min(int(part.partition(b"=")[2]), MOST_ROWS)  # noqa: PLW2901 - a cursor goes with limit
-        if part and name not in _PLACE:
-            kept.append(part)
-    return b"&".join(kept).decode("latin-1")
 
 
 def _not_modified(response: Response, if_none_match: str | None) -> Response:

@@ -39,7 +39,7 @@ class EventListing(Listing):
         sort: str,
         limit: int,
         position: Position | None = None,
-        offset: int = 0,
+        offset: int | None = None,
     ) -> Slice:
         """Read one page; see `Listing.page`."""
         return super().page(tx, where=_bounded(tx, where), sort=sort, limit=limit, position=position, offset=offset)

@@ -12,6 +12,12 @@ Kind = Literal["in", "from", "before", "after", "found"]
 COMPARED: Mapping[str, Callable[[Any, Any], Any]] = {"from": ge, "before": lt, "after": gt}
 """How a range is compared with the value that bounds it."""
 
+NUMBERS = (0, 1, 2, 4, 8, 20)
+"""How many values a filter has in a statement; a request has 20 at most."""
+
+Shape = tuple[tuple[str, int, bool], ...]
+"""Which filters apply: the name of each, how many values it has, and whether unset is among them."""
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -114,3 +120,24 @@ def condition(spec: Filter, column: ColumnElement[Any], name: str, meant: Values
     if spec.inside is not None:
         return spec.inside.where(among).exists()
     return or_(among, column.is_(None)) if meant.unset else among
+
+
+def once(where: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+    """Leave each value once: each of them may be a walk of its own."""
+    return {name: values if len(values) == 1 else list(dict.fromkeys(values)) for name, values in where.items()}
+
+
+def shape_of(where: Mapping[str, Sequence[Any]]) -> Shape:
+    """Return what of the filters is written into a statement."""
+    return tuple((name, len(_padded(values)), None in values) for name, values in where.items())
+
+
+def values_of(where: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return what a statement is given for the values, by their names in it."""
+    return {f"{name}_{n}": value for name, values in where.items() for n, value in enumerate(_padded(values))}
+
+
+def _padded(values: Sequence[Any]) -> list[Any]:
+    """Leave unset out, and add NULL, which equals nothing, so that there are few numbers of values to compile."""
+    given = [value for value in values if value is not None]
+    return given + [None] * (next((number for number in NUMBERS if number >= len(given)), len(given)) - len(given))

@@ -12,20 +12,26 @@ from sqlalchemy import ColumnElement, Select, bindparam, distinct, func, select,
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain.filters import COMPARED, Either, Filter, Tally, Values, condition, without_index
+from tickets.domain.filters import (
+    COMPARED,
+    Either,
+    Filter,
+    Shape,
+    Tally,
+    Values,
+    condition,
+    once,
+    shape_of,
+    values_of,
+    without_index,
+)
 
 FEW = 2_000
 """Rows up to which it takes milliseconds to read all that match and to sort them."""
 MOST_TEXT = 1_000_000
 """Characters of long texts after which a page ends early: each megabyte of an answer holds others up for 7 ms."""
 
-_NUMBERS = (0, 1, 2, 4, 8, 20)
-"""How many values a filter has in a statement; a request has 20 at most."""
-
 _LAST = 2**63 - 1
-
-_Shape = tuple[tuple[str, int, bool], ...]
-"""Which filters apply: the name of each, how many values it has, and whether unset is among them."""
 
 
 class Way(NamedTuple):
@@ -138,8 +144,8 @@ class Listing:
         if _is_empty(where):
             return Slice([], None, None)
         backwards = position is not None and position.backwards
-        where, begin = self._begin(_once(where), sort, position)
-        shape, values, key = _shape(where), {"now": clock.now(), **_values(where)}, sort.removeprefix("-")
+        where, begin = self._begin(once(where), sort, position)
+        shape, values, key = shape_of(where), {"now": clock.now(), **values_of(where)}, sort.removeprefix("-")
         *gatherings, way = self.ways(shape, key)
         for gathering in gatherings:
             if tx.one(self._probe(shape, gathering), **values).count <= FEW:
@@ -183,11 +189,11 @@ class Listing:
         """Count the rows on all pages."""
         if _is_empty(where):
             return 0
-        where = _once(where)
-        found: int = tx.one(self._count(_shape(where)), now=clock.now(), **_values(where)).count
+        where = once(where)
+        found: int = tx.one(self._count(shape_of(where)), now=clock.now(), **values_of(where)).count
         return found
 
-    def ways(self, shape: _Shape, key: str) -> list[Way]:
+    def ways(self, shape: Shape, key: str) -> list[Way]:
         """List how pages may be found: the last way always, those before it where what they gather is little.
 
         Args:
@@ -208,7 +214,7 @@ class Listing:
         ]
         return [*gatherings, Way(next((name for name, is_in_order in indexed.items() if is_in_order), None))]
 
-    def _build_probe(self, shape: _Shape, way: Way) -> Statement:
+    def _build_probe(self, shape: Shape, way: Way) -> Statement:
         """Make what counts the rows that a filter matches, as long as they are few."""
         # Where the filter implies the organization its index does not have that.
         implied = any(name == way.lead and self._filters[name].alone and not null for name, _, null in shape)
@@ -216,7 +222,7 @@ class Listing:
         few = self._filtered(own, way).with_only_columns(self._id).limit(FEW + 1).subquery("few")
         return Statement(select(func.count().label("count")).select_from(few))
 
-    def _build_count(self, shape: _Shape) -> Statement:
+    def _build_count(self, shape: Shape) -> Statement:
         tally = self._tally
         if tally is not None and all(name in tally.filters for name, _, _ in shape):
             query = tally.query
@@ -234,7 +240,7 @@ class Listing:
         return Statement(query.with_only_columns(rows.label("count"), maintain_column_froms=True))
 
     def _build(
-        self, shape: _Shape, sort: str, way: Way, *, positioned: bool, backwards: bool, leaping: bool
+        self, shape: Shape, sort: str, way: Way, *, positioned: bool, backwards: bool, leaping: bool
     ) -> Statement:
         key = sort.removeprefix("-")
         order = _Order((self._sorts[key], self._id), descending=sort.startswith("-") != backwards)
@@ -267,7 +273,7 @@ class Listing:
         rows = select(*shown).join_from(page, table, table.c.id == page.c.id)
         return Statement(order._replace(columns=tuple(page.c)).applied(rows), raw_json=True)
 
-    def _few(self, shape: _Shape) -> list[Select[Any]]:
+    def _few(self, shape: Shape) -> list[Select[Any]]:
         """Make the query for the few rows that fit the second condition of a filter, if it has one."""
         found = []
         for _, spec in ((name, self._filters[name]) for name, _, _ in shape):
@@ -276,7 +282,7 @@ class Listing:
                 found.append(self._filtered(rest, Way(gather=True), "few").where(spec.few))
         return found
 
-    def _apart(self, shape: _Shape, way: Way) -> list[Values | None]:
+    def _apart(self, shape: Shape, way: Way) -> list[Values | None]:
         """Take the values of the leading filter apart: an index has the rows of each in order, not those of several."""
         for name, count, null in shape:
             if name == way.lead and not way.gather and count + null > 1:
@@ -284,7 +290,7 @@ class Listing:
         return [None]
 
     def _filtered(
-        self, shape: _Shape, way: Way, key: str = "", leading: Values | None = None, *, tied: bool = False
+        self, shape: Shape, way: Way, key: str = "", leading: Values | None = None, *, tied: bool = False
     ) -> Select[Any]:
         """Apply the filters, each with an index only where that is the one to use.
 
@@ -353,25 +359,6 @@ def _cut(query: Any, *, leaping: bool) -> Any:
 
 def _is_empty(where: Mapping[str, Sequence[Any]]) -> bool:
     return any(len(values) == 0 for values in where.values())
-
-
-def _once(where: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
-    """Leave each value once: each of them may be a walk of its own."""
-    return {name: values if len(values) == 1 else list(dict.fromkeys(values)) for name, values in where.items()}
-
-
-def _shape(where: Mapping[str, Sequence[Any]]) -> _Shape:
-    return tuple((name, len(_padded(values)), None in values) for name, values in where.items())
-
-
-def _values(where: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    return {f"{name}_{n}": value for name, values in where.items() for n, value in enumerate(_padded(values))}
-
-
-def _padded(values: Sequence[Any]) -> list[Any]:
-    """Leave unset out, and add NULL, which equals nothing, so that there are few numbers of values to compile."""
-    given = [value for value in values if value is not None]
-    return given + [None] * (next((number for number in _NUMBERS if number >= len(given)), len(given)) - len(given))
 
 
 def end_of(sort: str) -> Position:

@@ -21,14 +21,13 @@ from tickets.domain.sessions import Opened
 from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem
 from tickets.http import problems
 from tickets.http.exchange import Exchange
-from tickets.http.pagination import Cursors, binding
+from tickets.http.pagination import MOST_ROWS, Cursors, binding
 from tickets.http.pool import Pool
 from tickets.http.rate_limit import FailedLogins
 from tickets.http.transaction import Reader
 from tickets.security import AccessTokens
 from tickets.settings import Settings
 
-MOST_ROWS = 200
 MAX_OFFSET = 2**62
 """Far beyond any list, and within what a database takes."""
 

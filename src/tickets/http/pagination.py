@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -12,7 +13,9 @@ from tickets.domain.access import Principal
 from tickets.domain.listing import Position
 from tickets.errors import InputError, InvalidRequest
 
+MOST_ROWS = 200
 _TAG = 16
+_PLACE = frozenset({b"cursor", b"page", b"offset"})
 
 
 class Cursors:
@@ -62,17 +65,34 @@ def binding(list_name: str, caller: Principal, where: Mapping[str, Any], sort: s
     return hashlib.sha256(parts).digest()
 
 
-def link_header(path: str, query: str, body: Mapping[str, Any]) -> str | None:
+def link_header(path: str, query: bytes, body: Mapping[str, Any]) -> str | None:
     """Repeat a page's cursors as a Link header (RFC 8288).
 
     Args:
         path: the list's path.
-        query: its raw query string without the cursor.
+        query: its raw query string.
         body: the page.
     """
+    rest = _without_place(query)
     links = [
-        f'<{path}?{query + "&" if query else ""}cursor={body[f"{relation}_cursor"]}>; rel="{relation}"'
+        f'<{path}?{rest + "&" if rest else ""}cursor={body[f"{relation}_cursor"]}>; rel="{relation}"'
         for relation in ("next", "prev")
         if body[f"{relation}_cursor"]
     ]
     return ", ".join(links) or None
+
+
+def _without_place(query: bytes) -> str:
+    """Take out of a query where its page lies, however that is written (``%63ursor`` is ``cursor``).
+
+    A cursor goes with `limit`; what `per_page` says counts more than a `limit` beside it.
+    """
+    parts = [(unquote_to_bytes(part.partition(b"=")[0]), part) for part in query.split(b"&") if part]
+    aside = _PLACE | {b"limit"} if any(name == b"per_page" for name, _ in parts) else _PLACE
+    kept = []
+    for name, part in parts:
+        if name == b"per_page":
+            kept.append(b"limit=%d" % min(int(unquote_to_bytes(part.partition(b"=")[2])), MOST_ROWS))
+        elif name not in aside:
+            kept.append(part)
+    return b"&".join(kept).decode("latin-1")
