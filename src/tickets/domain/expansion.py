@@ -31,6 +31,8 @@ MOST_IN_LIST = 10
 """The same beside each ticket of a list."""
 MOST_ROWS = 50
 """Tickets on a page with comments or history."""
+MOST_COUNTED_TEXT = 5 * MOST_TEXT
+"""Characters of comments, or of history, beside the rows of a page that is counted, and cannot end early."""
 
 _ids = func.json_each(bindparam("ids")).table_valued("value", name="wanted")
 _Found = Mapping[int, Any]
@@ -42,12 +44,12 @@ class _Wanted(NamedTuple):
     Attributes:
         tickets: it belongs to them.
         most: so many of each.
-        whole: of all tickets, however long it is.
+        text: characters after which there is enough.
     """
 
     tickets: Sequence[Row]
     most: int
-    whole: bool
+    text: int
 
 
 class _Expansion(NamedTuple):
@@ -96,6 +98,19 @@ class Beside:
             detail = f"is {MOST_ROWS} at most together with expand=comments or history; ask for more pages instead"
             raise InvalidRequest(f"{parameter} {detail}.", errors=[InputError(f"/{parameter}", detail, "query")])
 
+    def put_all(self, tx: Transaction, tickets: Sequence[Row], shown: Sequence[Any], parameter: str) -> None:
+        """Put it beside all tickets of a page that is counted, and so cannot end early.
+
+        Raises:
+            InvalidRequest: it comes to too much; the problem points at the parameter that says how many rows there are.
+        """
+        if self.put(tx, tickets, shown, text=MOST_COUNTED_TEXT) < len(tickets):
+            detail = (
+                f"is too high: what stands beside the tickets of this page comes to more than {MOST_COUNTED_TEXT:,} "
+                "characters; ask for fewer, or by cursor, whose pages end by themselves"
+            )
+            raise InvalidRequest(f"{parameter} {detail}.", errors=[InputError(f"/{parameter}", detail, "query")])
+
     def put(
         self,
         tx: Transaction,
@@ -103,7 +118,7 @@ class Beside:
         shown: Sequence[Any],
         *,
         most: int = MOST_IN_LIST,
-        whole: bool = False,
+        text: int = MOST_TEXT,
     ) -> int:
         """Put it there, and tell for how many of the tickets: what is long ends a page early.
 
@@ -112,10 +127,10 @@ class Beside:
             tickets: those that are shown; the first of them in any case.
             shown: what is shown of each of them.
             most: comments, or entries of the history, of each ticket.
-            whole: for all tickets, however long it is.
+            text: characters of each thing after which there is enough.
         """
         for name, expansion in self._asked.items():
-            found, number = expansion.fetch(tx, self._caller, _Wanted(tickets, most, whole))
+            found, number = expansion.fetch(tx, self._caller, _Wanted(tickets, most, text))
             tickets, shown = tickets[:number], shown[:number]
             for ticket, one in zip(tickets, shown, strict=True):
                 if expansion.place is None:
@@ -178,9 +193,7 @@ def _of_each(tx: Transaction, statement: Statement, wanted: _Wanted) -> tuple[li
     """
     ids = [ticket.id for ticket in wanted.tickets]
     bound = {"ids": msgspec.json.encode(ids).decode(), "most": wanted.most}
-    if wanted.whole:
-        return tx.all(statement, **bound), len(ids)
-    rows, beyond = tx.within(statement, MOST_TEXT, together="ticket_id", **bound)
+    rows, beyond = tx.within(statement, wanted.text, together="ticket_id", **bound)
     return rows, len(ids) if beyond is None else ids.index(beyond.ticket_id)
 
 

@@ -201,7 +201,8 @@ class Call:
             As `page`; with ``total`` unless it was asked for by cursor or from the start.
 
         Raises:
-            InvalidRequest: the cursor is of another list, or what was given cannot be combined.
+            InvalidRequest: the cursor is of another list, what was given cannot be combined, or there would be too much
+                beside the rows.
         """
         given = {"page": page, "per_page": per_page, "offset": offset, "cursor": cursor}
         asked = [name for name, value in given.items() if value is not None]
@@ -210,9 +211,9 @@ class Call:
         if "cursor" in asked or ("offset" in asked and len(asked) > 1):
             detail = f"{' and '.join(asked)} cannot be combined: ask by page, by offset or by cursor"
             raise InvalidRequest(f"{detail}.", errors=[InputError(f"/{name}", detail, "query") for name in asked])
-        size = min(per_page or limit, MOST_ROWS)
+        size, bounded_by = min(per_page or limit, MOST_ROWS), "limit" if per_page is None else "per_page"
         if beside is not None:
-            beside.expect("limit" if per_page is None else "per_page", size)
+            beside.expect(bounded_by, size)
         start = min(((page or 1) - 1) * size if offset is None else offset, MAX_OFFSET)
         found = listing.page(self.tx, where=where, sort=sort, limit=size, offset=start)
         total = listing.count(self.tx, where)
@@ -220,7 +221,7 @@ class Call:
             found = found._replace(prev=end_of(sort))
         data = [show(row) for row in found.rows]
         if beside is not None:
-            beside.put(self.tx, found.rows, data, whole=True)
+            beside.put_all(self.tx, found.rows, data, bounded_by)
         shown = self._answer(found, data, binding(self.operation_id, self.caller, where, sort))
         return {**shown, "total": total}
 
