@@ -86,8 +86,8 @@ class Life(RuleBasedStateMachine):
     def change(self, place: int, patch: Ticket) -> None:
         ticket = self.pick(place)
         answer = self.agent.patch(f"/tickets/{ticket['id']}", json=patch)
-        if may_move(ticket, patch):
-            ticket |= patch | {"version": ticket["version"] + differs(ticket, patch)}
+        if self.may_move(ticket, patch):
+            apply(ticket, patch)
             assert_known(answer.json(), ticket)
         else:
             problem(answer, 409, "invalid_transition", "/status")
@@ -114,6 +114,9 @@ class Life(RuleBasedStateMachine):
         if by == "user" and not ticket["of_user"]:
             problem(answer, 404, "not_found")
             return
+        if self.goes_on_in(ticket):
+            problem(answer, 409, "already_merged")
+            return
         made(answer)
         if by == "user" and ticket["status"] in ("pending", "resolved"):
             ticket |= {"status": "open", "version": ticket["version"] + 1}
@@ -127,9 +130,14 @@ class Life(RuleBasedStateMachine):
     def merge(self, one: int, other: int) -> None:
         ticket, into = self.pick(one), self.pick(other)
         answer = self.agent.post(f"/tickets/{ticket['id']}/merge", json={"into": into["id"]})
-        if ticket["id"] == into["id"] or ticket["merged_into_id"] or into["merged_into_id"]:
+        hides = ticket["status"] in WAITING and into["status"] not in WAITING
+        if ticket["id"] == into["id"] or self.goes_on_in(ticket) or self.goes_on_in(into) or hides:
             assert answer.status_code == 409
             return
+        answers = [each["first_responded_at"] for each in (ticket, into)]
+        moved = answers[0] and max(answers[0], into["created_at"])
+        first = min(filter(None, (moved, answers[1])), default=None)
+        into |= {"first_responded_at": first, "version": into["version"] + (first != answers[1])}
         ticket |= {"status": "closed", "merged_into_id": into["id"], "version": ticket["version"] + 1}
         assert_known(answer.json(), ticket)
 
@@ -174,22 +182,32 @@ class Life(RuleBasedStateMachine):
         """Do one operation to what is known, and return its status."""
         if ticket is None:
             return 404
-        if is_stale or (patch is not None and not may_move(ticket, patch)):
+        if is_stale or (patch is not None and not self.may_move(ticket, patch)):
             return 409
         if patch is None:
             self.live.remove(ticket)
             return 204
-        ticket |= patch | {"version": ticket["version"] + differs(ticket, patch)}
+        apply(ticket, patch)
         return 200
 
     def pick(self, place: int) -> Ticket:
         return self.live[place % len(self.live)]
 
+    def goes_on_in(self, ticket: Ticket) -> bool:
+        """Tell whether the ticket was merged into another that is still there."""
+        return any(other["id"] == ticket["merged_into_id"] for other in self.live)
 
-def may_move(ticket: Ticket, patch: Ticket) -> bool:
-    if "status" not in patch or patch["status"] == ticket["status"]:
-        return True
-    return ticket["merged_into_id"] is None and patch["status"] in TO[ticket["status"]]
+    def may_move(self, ticket: Ticket, patch: Ticket) -> bool:
+        if "status" not in patch or patch["status"] == ticket["status"]:
+            return True
+        return not self.goes_on_in(ticket) and patch["status"] in TO[ticket["status"]]
+
+
+def apply(ticket: Ticket, patch: Ticket) -> None:
+    """Change what is known of a ticket; one that opens again is merged no more."""
+    ticket |= patch | {"version": ticket["version"] + differs(ticket, patch)}
+    if ticket["status"] != "closed":
+        ticket["merged_into_id"] = None
 
 
 def differs(ticket: Ticket, patch: Ticket) -> bool:

@@ -77,8 +77,23 @@ def add(tx: Transaction, model: Model, *, moment: int | None = None, **values: A
     return row(id=tx.insert(statement, **values), **values)
 
 
-def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any]) -> Row:
+def moment(*records: Row) -> int:
+    """Return the moment of a change: now, or where the clock was set back, when these were changed last.
+
+    Whoever stores times of what they do asks once, and hands it down to all that changes then.
+    """
+    return max(clock.now(), *(record.updated_at for record in records))
+
+
+def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any], *, moment: int | None = None) -> Row:
     """Store what differs, raise the version by one; nothing that differs is no change.
+
+    Args:
+        tx: where to write.
+        model: what it is.
+        record: as it is.
+        changes: some of its columns anew.
+        moment: when it is changed; now unless the caller has looked at the clock already.
 
     Raises:
         VersionConflict: somebody else changed the record since it was read.
@@ -86,7 +101,7 @@ def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any
     different = {name: value for name, value in changes.items() if differs(getattr(record, name), value)}
     if not different:
         return record
-    different |= {"updated_at": max(clock.now(), record.updated_at), "version": record.version + 1}
+    different |= {"updated_at": max(moment or clock.now(), record.updated_at), "version": record.version + 1}
     bound = {f"new_{name}": value for name, value in different.items()}
     changed = tx.first(_update(model, tuple(sorted(different))), id=record.id, version=record.version, **bound)
     if changed is None:
