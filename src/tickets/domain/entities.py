@@ -44,6 +44,7 @@ def change(
     changes: Mapping[str, Any],
     *,
     verb: str = "updated",
+    target: str | None = None,
     moment: int | None = None,
 ) -> Row:
     """Store what differs, raise the version by one; nothing that differs is no change and no event.
@@ -55,6 +56,7 @@ def change(
         entity: as it is.
         changes: some of its columns anew.
         verb: what the event calls it.
+        target: which of its targets that is about, if any.
         moment: of `records.moment`, when the caller has asked for it already.
 
     Raises:
@@ -68,7 +70,7 @@ def change(
         if model is Ticket:
             tallies.follow(tx, entity, changed)
             tags.follow(tx, entity, changed)
-        events.updated(tx, by, model, entity, changed, verb=verb)
+        events.updated(tx, by, model, entity, changed, verb=verb, target=target)
         indexing.updated(tx, model, entity, changed)
     return changed
 

@@ -82,7 +82,8 @@ def moment(*records: Row) -> int:
 
     Whoever stores times of what they do asks once, and hands it down to all that changes then.
     """
-    return max(clock.now(), *(record.updated_at for record in records))
+    latest: int = max(clock.now(), *(record.updated_at for record in records))
+    return latest
 
 
 def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any], *, moment: int | None = None) -> Row:
