@@ -1,8 +1,9 @@
 """Tickets."""
 
+from functools import partial
 from typing import Any
 
-from tickets import clock, wire
+from tickets import wire
 from tickets.clock import parse_rfc3339
 from tickets.domain import access, bulk, entities, lifecycle, merging
 from tickets.domain.expansion import MOST_ALONE, beside
@@ -56,7 +57,7 @@ def list_tickets(
     )
     found: wire.TicketList = call.leap(
         tickets(filters),
-        show,
+        partial(show, now=call.tx.moment),
         where=filters,
         sort=sort,
         limit=limit,
@@ -96,9 +97,9 @@ def get_ticket(*, ticket_id: int, expand: list[str] | None = None) -> wire.Ticke
     call = current()
     more = beside(call.caller, expand)
     ticket = access.ticket(call.tx, call.caller, ticket_id)
-    # A due time that passed is shown at once, and only later told in an event with a new version.
-    call.is_newer_than_version = ticket.breaches_at is not None and ticket.breaches_at < clock.now()
     shown = show(ticket)
+    # A due time that passed is shown at once, and only later told in an event with a new version.
+    call.is_newer_than_version = shown["is_breached"] != ticket.is_breached
     if more is not None:
         more.put(call.tx, [ticket], [shown], most=MOST_ALONE)
     return shown

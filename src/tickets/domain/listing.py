@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, distinct, func, select, tuple_, union, union_all
 
-from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.filters import COMPARED, Either, Filter, Tally, Values, condition, without_index
 
@@ -115,7 +114,7 @@ class Listing:
             return Slice([], None, None)
         backwards = position is not None and position.backwards
         where, begin = self._begin(_once(where), sort, position)
-        shape, values, key = _shape(where), {"now": clock.now(), **_values(where)}, sort.removeprefix("-")
+        shape, values, key = _shape(where), {"now": tx.moment, **_values(where)}, sort.removeprefix("-")
         *gatherings, way = self.ways(shape, key)
         for gathering in gatherings:
             if tx.one(self._probe(shape, gathering), **values).count <= FEW:
@@ -156,7 +155,7 @@ class Listing:
         if _is_empty(where):
             return 0
         where = _once(where)
-        found: int = tx.one(self._count(_shape(where)), now=clock.now(), **_values(where)).count
+        found: int = tx.one(self._count(_shape(where)), now=tx.moment, **_values(where)).count
         return found
 
     def ways(self, shape: _Shape, key: str) -> list[Way]:
