@@ -33,4 +33,5 @@ def list_events(
         created_to=None if created_to is None else parse_rfc3339(created_to),
     )
     page: wire.EventList = call.page(EVENTS, show, where=filters, sort=sort, limit=limit, cursor=cursor)
+    page["complete_since"] = events.complete_since(call.tx, call.caller.organization_id)
     return page

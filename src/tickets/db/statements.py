@@ -118,7 +118,7 @@ class Transaction:
     """The statements of one unit of work on one driver connection; whoever made it commits it.
 
     Attributes:
-        moment: the time that its reads look at; a snapshot has one, when it was opened, like all else in it.
+        moment: the time that its reads look at; in a snapshot it stands still like all else.
         topics: who waits for what this transaction holds and is told after its commit, such as ``jobs``.
     """
 
@@ -134,6 +134,7 @@ class Transaction:
 
     @property
     def moment(self) -> int:
+        """The time that reads look at, in milliseconds since the epoch."""
         return clock.now() if self._opened_at is None else self._opened_at
 
     def late(self, work: _Late) -> dict[Any, Any]:

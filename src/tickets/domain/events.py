@@ -57,6 +57,7 @@ _KINDS: Mapping[type[Base], _Kind] = {
     User: _Kind("user", show_user),
     Team: _Kind("team", show_team),
 }
+_PURGED = "events_purged"
 _UNTOLD = ("version", "updated_at", "sla")
 """Fields that change with others, and say nothing by themselves."""
 
@@ -78,7 +79,8 @@ _FORGET_HISTORY = Statement(
     update(Event).where(Event.ticket_id == bindparam("of"), Event.is_history.is_(True)).values(is_history=False)
 )
 _PURGE = Statement(
-    delete(Event).where(
+    delete(Event)
+    .where(
         Event.id.in_(
             select(Event.id)
             .where(Event.is_history.is_(False), Event.created_at < bindparam("before"))
@@ -86,6 +88,7 @@ _PURGE = Statement(
             .limit(AT_ONCE)
         )
     )
+    .returning(Event.organization_id, Event.seq)
 )
 
 
@@ -178,4 +181,15 @@ def _append(
 
 def purge(tx: Transaction, before: int) -> int:
     """Delete the oldest events from before a time that no history needs, up to `AT_ONCE`, and tell how many."""
-    return tx.run(_PURGE, before=before)
+    purged = tx.all(_PURGE, before=before)
+    last: dict[int, int] = {}
+    for event in purged:
+        last[event.organization_id] = max(event.seq, last.get(event.organization_id, 0))
+    for organization_id, seq in last.items():
+        organizations.raise_to(tx, organization_id, _PURGED, seq)
+    return len(purged)
+
+
+def complete_since(tx: Transaction, organization_id: int) -> int:
+    """Return the number after which the log of an organization has every event."""
+    return organizations.counted(tx, organization_id, _PURGED)
