@@ -1,6 +1,7 @@
 """The way from any revision to the newest, with data in it, and what `serve` says before it is gone."""
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from service import ProcessService
 from tickets import clock, migrations
 from tickets.db import Database
 from tickets.domain import sla
+from tickets.domain.listings import tickets, where
 from tickets.domain.search import SEARCH
 from tickets.models import Base
 from tickets.models.tickets import PRIORITIES, STATUSES
@@ -330,6 +332,22 @@ class TestUpgrade:
         migrations.upgrade(database)
         found = [row for row in content(database.path)["counters"] if row["name"] == "events_purged"]
         assert found == [{"organization_id": 2, "name": "events_purged", "value": expected}]
+
+    def test_tags_that_are_there_are_found(self, database: Database):
+        migrations.upgrade(database, SCRIPTS.get_revision("0009").down_revision)
+        fill(database)
+        tags = {1: ["vip", "eu"], 2: [], 3: ["eu", "ça va", "eu"]}
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            for ticket_id, given in tags.items():
+                connection.execute(
+                    "UPDATE tickets SET organization_id = 1, tags = ? WHERE id = ?", [json.dumps(given), ticket_id]
+                )
+        migrations.upgrade(database)
+        with database.read() as tx:
+            for tag in ("vip", "eu", "ça va", "none"):
+                asked = where(organization_id=1, tag=tag)
+                found = tickets(asked).page(tx, where=asked, sort="created_at", limit=10)
+                assert [row.id for row in found.rows] == [number for number, given in tags.items() if tag in given]
 
     def test_tags_get_the_time_at_which_their_ticket_was_changed_last(self, database: Database):
         migrations.upgrade(database, SCRIPTS.get_revision("0013").down_revision)
