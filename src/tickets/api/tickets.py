@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 from tickets import wire
-from tickets.clock import parse_rfc3339
 from tickets.domain import access, bulk, entities, lifecycle, merging
 from tickets.domain.expansion import MOST_ALONE, beside
 from tickets.domain.history import HISTORY
@@ -32,9 +31,9 @@ def list_tickets(
     team_id: list[int] | None = None,
     tag: list[str] | None = None,
     is_breached: bool | None = None,
-    created_from: str | None = None,
-    created_to: str | None = None,
-    updated_since: str | None = None,
+    created_from: int | None = None,
+    created_to: int | None = None,
+    updated_since: int | None = None,
     search: str | None = None,
 ) -> wire.TicketList:
     """List the tickets the caller may see."""
@@ -50,9 +49,9 @@ def list_tickets(
         tag=tag,
         breached=is_breached or None,
         unbreached=is_breached is False or None,
-        created_from=None if created_from is None else parse_rfc3339(created_from),
-        created_to=None if created_to is None else parse_rfc3339(created_to),
-        updated_since=None if updated_since is None else parse_rfc3339(updated_since),
+        created_from=created_from,
+        created_to=created_to,
+        updated_since=updated_since,
         search=search,
     )
     found: wire.TicketList = call.leap(

@@ -6,12 +6,15 @@ from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, Delete, bindparam, delete, insert, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.errors import InputError, VersionConflict
 from tickets.models import Base
+
+AT_ONCE = 500
+"""Rows a transaction when old ones go: requests that write go between two of them."""
 
 Model = type[Base]
 
@@ -115,6 +118,19 @@ def differs(old: Any, new: Any) -> bool:
     if isinstance(old, dict | list):
         return msgspec.json.encode(old, order="sorted") != msgspec.json.encode(new, order="sorted")
     return bool(old != new)
+
+
+def oldest(key: Any, when: Any, *conditions: Any) -> Delete:
+    """Make what deletes the oldest rows of a table, up to `AT_ONCE`, from before the time in the parameter ``before``.
+
+    Args:
+        key: a column by which rows are found; where several have the same, a few more may go.
+        when: the column with their time, which an index has in its order.
+        conditions: what else they have to fit.
+    """
+    before = bindparam("before", type_=BigInteger())
+    few = select(key).where(when < before, *conditions).order_by(when).limit(AT_ONCE)
+    return delete(key.class_).where(key.in_(few), when < before)
 
 
 def remove(tx: Transaction, model: Model, record: Row) -> None:
