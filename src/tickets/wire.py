@@ -621,6 +621,7 @@ class EventList(TypedDict):
     data: list[Event]
     next_cursor: NextCursor | None
     prev_cursor: PrevCursor | None
+    complete_since: int
 
 
 class HistoryEntry(TypedDict):

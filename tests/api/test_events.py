@@ -12,7 +12,9 @@ from sqlalchemy import bindparam, delete
 
 from api.checks import NOBODY, made, problem, walk
 from factories import PASSWORD, Client, Tenant
+from tickets import clock
 from tickets.db import Statement
+from tickets.domain import events
 from tickets.models import Event
 
 Entity = dict[str, Any]
@@ -210,6 +212,26 @@ class TestListEvents:
         rest = admin.get("/events", params={**asked, "limit": 200, "cursor": first["next_cursor"]})
         assert rest.status_code == 200
         assert len(rest.json()["data"]) == 5
+
+    def test_it_tells_from_where_on_it_is_complete(self, tenant, admin):
+        assert admin.get("/events").json()["complete_since"] == 0
+        with time_machine.travel(datetime(2001, 1, 1, tzinfo=UTC), tick=False):
+            ticket = tenant.ticket()
+            team = tenant.team()
+            before = last(admin)
+            admin.patch(f"/tickets/{ticket['id']}", json={"status": "pending"})
+            admin.patch(f"/teams/{team['id']}", json={"name": "Old"})
+            purged = last(admin)
+            admin.patch(f"/tickets/{ticket['id']}", json={"status": "open"})
+        kept = [event["seq"] for event in log(admin, since=before, type="ticket.updated")]
+        with tenant.database.write() as tx:
+            events.purge(tx, before=clock.parse_rfc3339("2001-01-02T00:00:00Z"))
+        found = admin.get("/events", params={"since": before}).json()
+        # Between those that history needs, some are missing: who was at `before` has not seen all.
+        assert ([event["seq"] for event in found["data"]], found["complete_since"]) == (kept, purged)
+        assert before < kept[0] < purged < kept[1]
+        tenant.team()
+        assert admin.get("/events", params={"since": purged}).json()["complete_since"] == purged
 
     @pytest.mark.parametrize("sort", ["seq", "-seq"])
     def test_a_time_can_be_given_with_all_other_filters(self, tenant, admin, sort):

@@ -2,14 +2,22 @@
 
 import copy
 from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
+import pytest
+import time_machine
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from api.checks import made, problem, walk
+from api.test_events import fold
 from factories import Tenant
+from service import ThreadService
+from tickets.jobs import sla_sweep
+from tickets.jobs.kind import Context
 
 Ticket = dict[str, Any]
 
@@ -17,6 +25,8 @@ WAITING = ("open", "in_progress", "pending")
 TO = {**dict.fromkeys(WAITING, (*WAITING, "resolved", "closed")), "resolved": ("open", "closed"), "closed": ("open",)}
 DERIVED = ("version", "updated_at", "is_breached", "sla")
 """What follows from other fields, or from the time, and has no history of its own."""
+
+NAMED = ("created_by_id", "merged_into_id", "first_responded_at")
 
 places = st.integers(min_value=0, max_value=1_000)
 changes = st.fixed_dictionaries(
@@ -35,7 +45,8 @@ changes = st.fixed_dictionaries(
 class Life(RuleBasedStateMachine):
     """Tickets of one organization, and what is known of each."""
 
-    service: Any
+    service: ThreadService
+    told: Counter[str]
 
     @initialize()
     def found(self) -> None:
@@ -43,11 +54,20 @@ class Life(RuleBasedStateMachine):
         self.admin, self.agent, self.user = (self.tenant.client(role) for role in ("admin", "agent", "user"))
         self.live: list[Ticket] = []
         self.numbers: list[int] = []
+        self.travel = time_machine.travel("2031-03-30T00:30:00.250Z", tick=False)
+        self.clock = self.travel.start()
 
     def teardown(self) -> None:
+        if hasattr(self, "clock"):
+            try:
+                self.assert_agreement()
+            finally:
+                self.travel.stop()
+                self.tenant.close()
+
+    def assert_agreement(self) -> None:
         """Let the lists, the numbers, the history and the log agree with what became of everything."""
-        if not hasattr(self, "tenant"):
-            return
+        self.sweep()  # what has passed but was not told yet
         known = {ticket["id"]: ticket for ticket in self.live}
         shown = {ticket["id"]: ticket for ticket in walk(self.admin, "/tickets", limit=3)}
         assert shown == {number: self.admin.get(f"/tickets/{number}").json() for number in known}
@@ -58,8 +78,9 @@ class Life(RuleBasedStateMachine):
             assert_known(ticket, known[number])
             born = next(e["data"] for e in events if e["type"] == "ticket.created" and e["data"]["id"] == number)
             assert_explained(born, list(walk(self.admin, f"/tickets/{number}/history")), ticket)
+        assert fold([event for event in events if event["type"].startswith("ticket.")]) == shown
+        self.told.update(event["type"] for event in events)
         self.assert_counted(list(shown.values()))
-        self.tenant.close()
 
     def assert_counted(self, shown: list[Ticket]) -> None:
         """Let the statistics be what counting gives."""
@@ -69,9 +90,39 @@ class Life(RuleBasedStateMachine):
         for field in ("status", "priority"):
             counts = Counter(ticket[field] for ticket in shown)
             assert {value: count for value, count in told[f"by_{field}"].items() if count} == counts
-        creators = Counter(ticket["created_by_id"] for ticket in shown)
+        creators = Counter(ticket["created_by_id"] for ticket in shown if ticket["created_by_id"] is not None)
         top = min(creators, key=lambda user: (-creators[user], user), default=None)
         assert (told["top_user"] and told["top_user"]["id"]) == top
+
+    @rule(minutes=st.sampled_from([0.001, 3, 13, 60, 300, 1_500]))
+    def wait(self, minutes: float) -> None:
+        self.clock.shift(timedelta(minutes=minutes))
+
+    @rule()
+    def sweep(self) -> None:
+        """Let what has passed be told, by which the first breach changes a ticket."""
+        latest = self.admin.get("/events", params={"sort": "-seq", "limit": 1}).json()["data"]
+        since = latest[0]["seq"] if latest else 0
+        sla_sweep.KIND.run(None, Context(self.service.settings, self.service.database))  # type: ignore[arg-type]
+        known = {ticket["id"]: ticket for ticket in self.live}
+        for event in walk(self.admin, "/events", since=since):
+            assert event["type"] in ("ticket.sla_warning", "ticket.sla_breached")
+            if "changes" in event:
+                assert event["changes"] == {"is_breached": {"old": False, "new": True}}
+                known[event["data"]["id"]]["version"] += 1
+
+    @rule()
+    def leave(self) -> None:
+        """Delete the account of the one who raises tickets; another comes for it, who sees none of them."""
+        gone = self.tenant.users["user"].id
+        assert self.admin.delete(f"/users/{gone}").status_code == 204
+        for ticket in self.live:
+            ticket["of_user"] = False
+            if ticket["created_by_id"] == gone:
+                ticket |= {"created_by_id": None, "version": ticket["version"] + 1}
+        self.user.close()
+        del self.tenant._clients["user"]
+        self.user = self.tenant.client("user")
 
     @rule(by=st.sampled_from(["admin", "user"]))
     def create(self, by: str) -> None:
@@ -86,8 +137,8 @@ class Life(RuleBasedStateMachine):
     def change(self, place: int, patch: Ticket) -> None:
         ticket = self.pick(place)
         answer = self.agent.patch(f"/tickets/{ticket['id']}", json=patch)
-        if may_move(ticket, patch):
-            ticket |= patch | {"version": ticket["version"] + differs(ticket, patch)}
+        if self.may_move(ticket, patch):
+            apply(ticket, patch)
             assert_known(answer.json(), ticket)
         else:
             problem(answer, 409, "invalid_transition", "/status")
@@ -114,6 +165,9 @@ class Life(RuleBasedStateMachine):
         if by == "user" and not ticket["of_user"]:
             problem(answer, 404, "not_found")
             return
+        if self.goes_on_in(ticket):
+            problem(answer, 409, "already_merged")
+            return
         made(answer)
         if by == "user" and ticket["status"] in ("pending", "resolved"):
             ticket |= {"status": "open", "version": ticket["version"] + 1}
@@ -127,9 +181,14 @@ class Life(RuleBasedStateMachine):
     def merge(self, one: int, other: int) -> None:
         ticket, into = self.pick(one), self.pick(other)
         answer = self.agent.post(f"/tickets/{ticket['id']}/merge", json={"into": into["id"]})
-        if ticket["id"] == into["id"] or ticket["merged_into_id"] or into["merged_into_id"]:
+        hides = ticket["status"] in WAITING and into["status"] not in WAITING
+        if ticket["id"] == into["id"] or self.goes_on_in(ticket) or self.goes_on_in(into) or hides:
             assert answer.status_code == 409
             return
+        answers = [each["first_responded_at"] for each in (ticket, into)]
+        moved = answers[0] and max(answers[0], into["created_at"])
+        first = min(filter(None, (moved, answers[1])), default=None)
+        into |= {"first_responded_at": first, "version": into["version"] + (first != answers[1])}
         ticket |= {"status": "closed", "merged_into_id": into["id"], "version": ticket["version"] + 1}
         assert_known(answer.json(), ticket)
 
@@ -174,22 +233,32 @@ class Life(RuleBasedStateMachine):
         """Do one operation to what is known, and return its status."""
         if ticket is None:
             return 404
-        if is_stale or (patch is not None and not may_move(ticket, patch)):
+        if is_stale or (patch is not None and not self.may_move(ticket, patch)):
             return 409
         if patch is None:
             self.live.remove(ticket)
             return 204
-        ticket |= patch | {"version": ticket["version"] + differs(ticket, patch)}
+        apply(ticket, patch)
         return 200
 
     def pick(self, place: int) -> Ticket:
         return self.live[place % len(self.live)]
 
+    def goes_on_in(self, ticket: Ticket) -> bool:
+        """Tell whether the ticket was merged into another that is still there."""
+        return any(other["id"] == ticket["merged_into_id"] for other in self.live)
 
-def may_move(ticket: Ticket, patch: Ticket) -> bool:
-    if "status" not in patch or patch["status"] == ticket["status"]:
-        return True
-    return ticket["merged_into_id"] is None and patch["status"] in TO[ticket["status"]]
+    def may_move(self, ticket: Ticket, patch: Ticket) -> bool:
+        if "status" not in patch or patch["status"] == ticket["status"]:
+            return True
+        return not self.goes_on_in(ticket) and patch["status"] in TO[ticket["status"]]
+
+
+def apply(ticket: Ticket, patch: Ticket) -> None:
+    """Change what is known of a ticket; one that opens again is merged no more."""
+    ticket |= patch | {"version": ticket["version"] + differs(ticket, patch)}
+    if ticket["status"] != "closed":
+        ticket["merged_into_id"] = None
 
 
 def differs(ticket: Ticket, patch: Ticket) -> bool:
@@ -198,9 +267,8 @@ def differs(ticket: Ticket, patch: Ticket) -> bool:
 
 
 def assert_known(shown: Ticket, known: Ticket) -> None:
-    for name in ("id", "number", "version", "status", "priority", "type", "subject", "tags", "merged_into_id"):
+    for name in ("id", "number", "version", "status", "priority", "type", "subject", "tags", *NAMED):
         assert shown[name] == known[name], name
-    assert shown["first_responded_at"] == known["first_responded_at"]
     assert repr(shown["custom_fields"]) == repr(known["custom_fields"])
     assert (shown["closed_at"] is not None) == (known["status"] == "closed")
     assert (shown["resolved_at"] is not None) == (known["status"] in ("resolved", "closed"))
@@ -216,11 +284,19 @@ def assert_explained(born: Ticket, history: list[dict[str, Any]], ticket: Ticket
         assert state[name] == ticket[name], name
 
 
-def test_whatever_is_done_to_tickets_their_rules_hold(service):
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadService]:
+    """A service that runs no jobs: it sweeps when it is told to."""
+    running = ThreadService(tmp_path_factory.mktemp("life"), worker_threads=0)
+    yield running
+    running.stop()
+
+
+def test_whatever_is_done_to_tickets_their_rules_hold(quiet):
     class Here(Life):
         pass
 
-    Here.service = service
+    Here.service, Here.told = quiet, Counter()
     run_state_machine_as_test(
         Here,
         settings=settings(
@@ -232,3 +308,5 @@ def test_whatever_is_done_to_tickets_their_rules_hold(service):
             suppress_health_check=list(HealthCheck),
         ),
     )
+    for kind in ("ticket.merged", "ticket.sla_warning", "ticket.sla_breached", "comment.updated", "user.deleted"):
+        assert Here.told[kind] > 0, kind

@@ -1,5 +1,6 @@
 """What a partner sees of due times: on tickets, in filters, in the event log and in the history."""
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from api.checks import ids, made, problem, walk
 from api.test_events import Entity, fold
 from factories import Client, Tenant
 from service import ThreadService
+from tickets import clock
 from tickets.jobs import sla_sweep
 from tickets.jobs.kind import Context
 
@@ -166,6 +168,21 @@ class TestFilter:
         cursor = admin.get("/tickets?is_breached=false&limit=1").json()["next_cursor"]
         answer = admin.get(f"/tickets?is_breached=true&limit=1&cursor={cursor}")
         problem(answer, 400, "invalid_request", "/cursor", where="query")
+
+    @pytest.mark.parametrize("query", [{}, {"sort": "-updated_at"}, {"tag": "vip"}, {"page": 1}, {"search": "printer"}])
+    def test_what_is_found_is_shown_as_what_was_asked_for_also_while_time_goes_by(self, service, query):
+        looks, start = itertools.count(), clock.now()
+        tenant = Tenant(service.database, service.origin)
+        with pytest.MonkeyPatch.context() as patch, tenant.client() as admin:
+            # Whoever looks at the clock finds that a minute has gone by since it was looked at last.
+            patch.setattr(clock, "now", lambda: start + next(looks) * clock.MINUTE)
+            for _ in range(20):
+                tenant.ticket(priority="high", tags=["vip"])
+            for _ in range(15):
+                for asked in (True, False):
+                    page = admin.get("/tickets", params={"is_breached": asked, "limit": 200, **query}).json()
+                    assert {ticket["is_breached"] for ticket in page["data"]} <= {asked}
+            assert page["data"] == []
 
 
 class TestEvents:

@@ -164,12 +164,14 @@ class TestGetTicketStats:
     def test_each_thing_counts_when_it_happened_and_says_how_long_it_took(self, tenant: Tenant, admin: Client):
         with _at(0):
             tickets = [tenant.ticket(contact_id=tenant.contact()["id"]) for _ in range(4)]
+        with _at(30):
+            admin.patch(f"/tickets/{tickets[1]['id']}", json={"status": "closed"})
         for place, ticket in enumerate(tickets[:3]):
             with _at(40 + place * 20 + 0.005):
                 tenant.comment(ticket)
-        for place, ticket in enumerate(tickets[1:]):
-            with _at(30 + place * 60):
-                admin.patch(f"/tickets/{ticket['id']}", json={"status": "resolved" if place else "closed"})
+        for place, ticket in enumerate(tickets[2:]):
+            with _at(90 + place * 60):
+                admin.patch(f"/tickets/{ticket['id']}", json={"status": "resolved"})
         with _at(200):
             admin.patch(f"/tickets/{tickets[2]['id']}", json={"status": "closed"})
         first, second, third = over_time(admin, 0, 150, interval="hour")

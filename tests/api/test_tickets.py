@@ -1,5 +1,6 @@
 """Tickets: who may set what, the moves between statuses, filters."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -7,7 +8,8 @@ import pytest
 import time_machine
 
 from api.checks import NOBODY, ids, made, problem, walk
-from factories import Client
+from factories import Client, Tenant
+from tickets import clock
 
 STATUSES = ("open", "in_progress", "pending", "resolved", "closed")
 ALLOWED = {
@@ -599,7 +601,8 @@ class TestListClosedTickets:
 class TestMergeTicket:
     def test_its_comments_move_and_it_closes(self, tenant, admin, agent):
         source, target = tenant.ticket(), tenant.ticket()
-        said = [tenant.comment(source, body=body)["id"] for body in "abc"]
+        path = f"/tickets/{source['id']}/comments"
+        said = [made(agent.post(path, json={"body": body}))["id"] for body in "abc"]
         before = max(event["seq"] for event in walk(admin, "/events"))
         answer = agent.post(f"/tickets/{source['id']}/merge", json={"into": target["id"]})
         assert answer.status_code == 200, answer.text
@@ -610,9 +613,10 @@ class TestMergeTicket:
         assert ids(admin.get(f"/tickets/{target['id']}/comments")) == said
         assert ids(admin.get(f"/tickets/{source['id']}/comments")) == []
         told = list(walk(admin, "/events", since=before))
-        assert [event["type"] for event in told] == ["comment.updated"] * 3 + ["ticket.merged"]
+        assert [event["type"] for event in told] == ["comment.updated"] * 3 + ["ticket.updated", "ticket.merged"]
         assert told[0]["changes"] == {"ticket_id": {"old": source["id"], "new": target["id"]}}
-        assert (told[3]["data"], told[3]["status_changed"], told[3]["previous_status"]) == (merged, True, "open")
+        assert (told[3]["data"]["id"], list(told[3]["changes"])) == (target["id"], ["first_responded_at"])
+        assert (told[4]["data"], told[4]["status_changed"], told[4]["previous_status"]) == (merged, True, "open")
         history = admin.get(f"/tickets/{source['id']}/history", params={"sort": "-created_at"}).json()["data"]
         assert {entry["field"] for entry in history[:4]} == {"status", "closed_at", "resolved_at", "merged_into_id"}
 
@@ -644,7 +648,119 @@ class TestMergeTicket:
         problem(user.post(path, json={"into": target["id"]}), 403, "forbidden")
 
     def test_where_it_went_is_told_also_when_that_is_deleted(self, tenant, admin):
-        ticket, target = tenant.ticket(), tenant.ticket()
-        merged = admin.post(f"/tickets/{ticket['id']}/merge", json={"into": target["id"]}).json()
-        assert admin.delete(f"/tickets/{target['id']}").status_code == 204
-        assert admin.get(f"/tickets/{ticket['id']}").json() == merged
+        merged = _merged_into_what_is_gone(tenant, admin)
+        assert admin.get(f"/tickets/{merged['id']}").json() == merged
+
+    def test_once_the_other_is_deleted_it_opens_again_and_is_a_ticket_like_any(self, tenant, admin, agent):
+        merged = _merged_into_what_is_gone(tenant, admin)
+        path, other = f"/tickets/{merged['id']}", tenant.ticket()
+        made(agent.post(f"{path}/comments", json={"body": "B"}))
+        opened = agent.patch(path, json={"status": "open"}).json()
+        assert (opened["status"], opened["merged_into_id"]) == ("open", None)
+        merged = agent.post(f"{path}/merge", json={"into": other["id"]}).json()
+        assert (merged["status"], merged["merged_into_id"]) == ("closed", other["id"])
+
+    def test_what_was_merged_into_what_is_gone_can_be_merged_again(self, tenant, admin):
+        merged, other = _merged_into_what_is_gone(tenant, admin), tenant.ticket()
+        again = admin.post(f"/tickets/{merged['id']}/merge", json={"into": other["id"]}).json()
+        assert again["merged_into_id"] == other["id"]
+
+    def test_the_first_answer_moves_with_the_comments(self, tenant, admin, agent):
+        with _at(0):
+            source, target = tenant.ticket(priority="urgent"), tenant.ticket(priority="urgent")
+        with _at(5):
+            answer = made(agent.post(f"/tickets/{source['id']}/comments", json={"body": "On it."}))
+        with _at(10):
+            assert agent.post(f"/tickets/{source['id']}/merge", json={"into": target["id"]}).status_code == 200
+        with _at(60):
+            found = admin.get(f"/tickets/{target['id']}").json()
+        assert (found["first_responded_at"], found["is_breached"]) == (answer["created_at"], False)
+
+    @pytest.mark.parametrize(("here", "there", "expected"), [(1, 2, 1), (2, 1, 1), (None, 2, 2), (1, None, 1)])
+    def test_of_two_answers_the_first_is_the_first(self, tenant, admin, agent, here, there, expected):
+        with _at(0):
+            source, target = tenant.ticket(), tenant.ticket()
+        for minutes, ticket in ((here, source), (there, target)):
+            if minutes is not None:
+                with _at(minutes):
+                    agent.post(f"/tickets/{ticket['id']}/comments", json={"body": "On it."})
+        with _at(10):
+            agent.post(f"/tickets/{source['id']}/merge", json={"into": target["id"]})
+        found = admin.get(f"/tickets/{target['id']}").json()
+        assert found["first_responded_at"] == f"2031-01-01T00:0{expected}:00.000Z"
+
+    def test_an_answer_from_before_the_other_was_raised_counts_as_given_then(self, tenant, admin, agent):
+        with _at(0):
+            source = tenant.ticket()
+            agent.post(f"/tickets/{source['id']}/comments", json={"body": "On it."})
+        with _at(5):
+            target = tenant.ticket()
+            agent.post(f"/tickets/{source['id']}/merge", json={"into": target["id"]})
+        found = admin.get(f"/tickets/{target['id']}").json()
+        assert found["first_responded_at"] == found["created_at"]
+
+    def test_what_is_said_after_that_is_said_on_the_other(self, tenant, admin, agent, user):
+        source = made(user.post("/tickets", json={"subject": "S", "description": "D"}))
+        target = tenant.ticket()
+        admin.post(f"/tickets/{source['id']}/merge", json={"into": target["id"]})
+        for client in (user, agent, admin):
+            nested = client.post(f"/tickets/{source['id']}/comments", json={"body": "Hello?"})
+            flat = client.post("/comments", json={"ticket_id": source["id"], "body": "Hello?"})
+            for answer in (nested, flat):
+                told = problem(answer, 409, "already_merged")
+                assert f"into the ticket {target['id']};" in told["detail"]
+        assert admin.get(f"/tickets/{source['id']}/comments").json()["data"] == []
+
+    @pytest.mark.parametrize("done", ["resolved", "closed"])
+    def test_what_waits_for_work_does_not_end_in_what_is_done(self, tenant, admin, done):
+        source, target = tenant.ticket(), tenant.ticket()
+        path, into = f"/tickets/{source['id']}/merge", {"into": target["id"]}
+        admin.patch(f"/tickets/{target['id']}", json={"status": done})
+        told = problem(admin.post(path, json=into), 409, "conflict", "/into")
+        assert "open that one again first" in told["detail"]
+        assert admin.get(f"/tickets/{source['id']}").json() == source
+        admin.patch(f"/tickets/{source['id']}", json={"status": "resolved"})
+        assert admin.post(path, json=into).status_code == 200
+
+
+def _merged_into_what_is_gone(tenant: Tenant, admin: Client) -> dict[str, Any]:
+    ticket, target = tenant.ticket(), tenant.ticket()
+    merged = admin.post(f"/tickets/{ticket['id']}/merge", json={"into": target["id"]})
+    assert admin.delete(f"/tickets/{target['id']}").status_code == 204
+    return merged.json()
+
+
+class TestMoments:
+    """One change has one moment, and none lies before what was there already."""
+
+    def test_a_clock_that_is_set_back_answers_and_resolves_nothing_before_it_was_raised(self, agent, user):
+        with _at(60):
+            ticket = made(user.post("/tickets", json={"subject": "S", "description": "D"}))
+        path = f"/tickets/{ticket['id']}"
+        with _at(0):
+            said = made(agent.post(f"{path}/comments", json={"body": "B"}))
+            agent.patch(path, json={"status": "resolved"})
+            closed = agent.patch(path, json={"status": "closed"}).json()
+        times = {name: closed[name] for name in ("first_responded_at", "resolved_at", "closed_at", "updated_at")}
+        assert set(times.values()) == {ticket["created_at"]} == {said["created_at"]}
+
+    def test_all_that_one_change_stores_has_one_time(self, tenant, agent):
+        tick = itertools.count(clock.parse_rfc3339("2031-01-01T00:00:00Z"))
+        ticket, other = tenant.ticket(), tenant.ticket()
+        path = f"/tickets/{ticket['id']}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(clock, "now", lambda: next(tick))  # each look at the clock sees another time
+            said = made(agent.post(f"{path}/comments", json={"body": "B"}))
+            answered = agent.get(path).json()
+            note = made(agent.post(f"/tickets/{other['id']}/comments", json={"body": "B", "visibility": "internal"}))
+            published = agent.patch(f"/comments/{note['id']}", json={"visibility": "public"}).json()
+            pending = agent.patch(path, json={"status": "pending"}).json()
+            closed = agent.patch(path, json={"status": "closed"}).json()
+            merged = agent.post(f"/tickets/{other['id']}/merge", json={"into": tenant.ticket()["id"]}).json()
+        assert answered["first_responded_at"] == answered["updated_at"] == said["created_at"]
+        assert published["updated_at"] == merged["first_responded_at"]
+        assert pending["sla"]["paused_at"] == pending["updated_at"]
+        assert closed["resolved_at"] == closed["closed_at"] == closed["updated_at"]
+        assert merged["resolved_at"] == merged["closed_at"] == merged["updated_at"]
+        moved = agent.get(f"/comments/{note['id']}").json()
+        assert moved["updated_at"] == merged["updated_at"]

@@ -7,7 +7,7 @@ import pytest
 from commands import Desk
 
 from tickets import clock
-from tickets.domain.audit import AT_ONCE
+from tickets.domain.records import AT_ONCE
 
 OLD = 2 * AT_ONCE + 3
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tickets import clock
 from tickets.db import Connection, Transaction
-from tickets.domain import access, comments, contacts, entities, lifecycle, organizations, records, sla, users
+from tickets.domain import access, comments, contacts, entities, lifecycle, merging, organizations, records, sla, users
 from tickets.domain import sla_policies as policies
 from tickets.domain import sla_sweep as sweep
 from tickets.domain.access import Principal
@@ -91,8 +91,20 @@ class Count:
         return news
 
     def promise(self, minutes: int) -> None:
-        """Take another target; what is not so any more can be told again."""
+        """Take another target."""
         self.minutes = minutes
+        self.take_back()
+
+    def stop_back_then(self, then: int, moment: int) -> None:
+        """Stop at a time that has passed, as if the clock had run since; one that stood still then counts no less."""
+        since = max(0, (self.stopped_at or moment) - then)
+        assert since % SECOND == 0
+        self.seconds -= since // SECOND
+        self.stopped_at = then
+        self.take_back()
+
+    def take_back(self) -> None:
+        """Let what is not so any more be told again."""
         self.told &= {what for what, is_so in (("sla_warning", self.close), ("sla_breached", self.missed)) if is_so}
 
 
@@ -105,6 +117,7 @@ class Oracle:
     resolution: Count
     policy_id: int | None
     answered: bool = False
+    is_merged: bool = False
     told: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def second(self) -> None:
@@ -125,6 +138,12 @@ class Oracle:
     def answer(self, moment: int) -> None:
         if not self.answered:
             self.answered, self.response.stopped_at = True, moment
+
+    def answer_back_then(self, then: int, moment: int) -> None:
+        """Take over what was said elsewhere."""
+        if not self.answered or then < self.response.stopped_at:
+            self.answered = True
+            self.response.stop_back_then(then, moment)
 
     def promise(self, targets: sla.Targets) -> None:
         self.policy_id = targets.policy_id
@@ -216,7 +235,8 @@ class World:
     def change(self, ticket_id: int, **changes: Any) -> None:
         oracle = self.watched[ticket_id]
         status = changes.get("status", oracle.fields["status"])
-        if status != oracle.fields["status"] and status not in lifecycle.TRANSITIONS[oracle.fields["status"]]:
+        before = oracle.fields["status"]
+        if status != before and (oracle.is_merged or status not in lifecycle.TRANSITIONS[before]):
             return
         chosen = {name: changes[name] for name in ("priority", "type", "team_id") if name in changes}
         differs = any(oracle.fields[name] != value for name, value in chosen.items())
@@ -229,12 +249,26 @@ class World:
 
     def say(self, ticket_id: int, who: str) -> None:
         oracle, caller = self.watched[ticket_id], self.customer if who == "customer" else self.agent
+        if oracle.is_merged:
+            return
         visibility = "internal" if who == "note" else "public"
         comments.create(self.tx, caller, self.row(ticket_id), body="B", visibility=visibility)
         if who == "agent":
             oracle.answer(self.hands.moment)
         elif who == "customer" and oracle.fields["status"] in ("pending", "resolved"):
             oracle.move("open", self.hands.moment)
+
+    def merge(self, ticket_id: int, into_id: int) -> None:
+        oracle, into = self.watched[ticket_id], self.watched[into_id]
+        hides = oracle.fields["status"] not in DONE and into.fields["status"] in DONE
+        if ticket_id == into_id or oracle.is_merged or into.is_merged or hides:
+            return
+        merging.merge(self.tx, self.agent, self.row(ticket_id), self.row(into_id))
+        if oracle.answered:
+            into.answer_back_then(max(oracle.response.stopped_at, self.row(into_id).created_at), self.hands.moment)
+        if oracle.fields["status"] != "closed":
+            oracle.move("closed", self.hands.moment)
+        oracle.is_merged = True
 
     def wait(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -351,6 +385,7 @@ step = st.one_of(
     st.tuples(st.just("type"), which, st.sampled_from(TYPES)),
     st.tuples(st.just("team_id"), which, st.sampled_from([None, 0, 1])),
     st.tuples(st.just("say"), which, st.sampled_from(["agent", "customer", "note"])),
+    st.tuples(st.just("merge"), which, which),
     st.tuples(st.just("raise"), st.sampled_from(PRIORITIES), st.sampled_from(TYPES)),
     st.tuples(st.just("sweep")),
     policy,
@@ -368,7 +403,9 @@ def perform(world: World, action: str, *arguments: Any) -> None:
     else:
         number, value = arguments
         ticket_id = list(world.watched)[number % len(world.watched)]
-        if action == "say":
+        if action == "merge":
+            world.merge(ticket_id, list(world.watched)[value % len(world.watched)])
+        elif action == "say":
             world.say(ticket_id, value)
         else:
             value = world.teams[value] if action == "team_id" and value is not None else value
@@ -465,6 +502,19 @@ class TestDueTimes:
         assert row.first_response_due_at == row.first_responded_at + 5 * clock.MINUTE
         world.check("created_at")
         assert not show(row)["is_breached"]
+
+    def test_an_answer_that_comes_from_another_ticket_takes_a_breach_back(self, world):
+        source, target = (world.raise_ticket(priority="urgent") for _ in range(2))
+        world.wait(10 * 60)
+        world.say(source, "agent")
+        world.wait(10 * 60)
+        world.sweep()
+        assert world.row(target).is_breached
+        world.merge(source, target)
+        row = world.row(target)
+        assert (row.first_responded_at, row.is_breached) == (START + 10 * clock.MINUTE, False)
+        world.check("created_at")
+        world.check_log()
 
     def test_a_deleted_team_chooses_the_policy_anew(self, world):
         world.policy(1, [], 0, [(1, 2)] * 4)

@@ -1,5 +1,6 @@
 """purge_expired: answers that nobody repeats any more, and dead letters nobody retried."""
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 import time_machine
@@ -8,7 +9,7 @@ from workbench import Bench, until
 
 from tickets import clock
 from tickets.db import Statement
-from tickets.domain import access, audit, entities, lifecycle, mailboxes, organizations, users
+from tickets.domain import access, audit, entities, events, lifecycle, mailboxes, organizations, records, users
 from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
 from tickets.http.idempotency import _STORE
@@ -16,7 +17,7 @@ from tickets.jobs import purge_expired, queue
 from tickets.jobs.registry import KINDS, PERIODIC
 from tickets.models import AuditEntry, IdempotencyRecord, Ticket
 
-COUNT = 2 * purge_expired.AT_ONCE + 3
+COUNT = 2 * records.AT_ONCE + 3
 
 
 def keep_answers(bench: Bench, *, count: int, expires_at: int, scope: str) -> None:
@@ -85,7 +86,7 @@ class TestPurge:
 
     def test_the_audit_log_is_kept_for_as_long_as_the_operator_says(self, bench: Bench):
         object.__setattr__(bench.settings, "audit_keep_days", 7)
-        ages = [8 * clock.DAY] * (2 * audit.AT_ONCE + 3) + [6 * clock.DAY]
+        ages = [8 * clock.DAY] * (2 * records.AT_ONCE + 3) + [6 * clock.DAY]
         texts = dict.fromkeys(("path", "query", "method", "ip", "request_id"), "")
         nulls = dict.fromkeys(
             ("organization_id", "user_id", "api_key_id", "session_id", "operation", "user_agent", "body")
@@ -119,6 +120,13 @@ class TestPurge:
         with bench.database.read() as tx:
             left = tx._connection.execute("SELECT type, ticket_id FROM events ORDER BY seq").fetchall()
         assert left == [("ticket.updated", kept.id), ("ticket.created", gone.id + 1)]
+
+    def test_indexes_lead_to_what_goes(self, bench: Bench):
+        with bench.database.read() as tx:
+            for statement in (*(statement for statement, _ in purge_expired._PURGE), audit._PURGE, events._PURGE):
+                sql = statement.compiled(tx._dialect).sql
+                plan = [row[3] for row in tx._connection.execute(f"EXPLAIN QUERY PLAN {sql}", defaultdict(int))]
+                assert not [step for step in plan if step.startswith("SCAN") or "B-TREE" in step], plan
 
     def test_a_service_purges_by_itself(self, bench: Bench):
 

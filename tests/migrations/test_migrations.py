@@ -1,6 +1,7 @@
 """The way from any revision to the newest, with data in it, and what `serve` says before it is gone."""
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from service import ProcessService
 from tickets import clock, migrations
 from tickets.db import Database
 from tickets.domain import sla
+from tickets.domain.listings import tickets, where
 from tickets.domain.search import SEARCH
 from tickets.models import Base
 from tickets.models.tickets import PRIORITIES, STATUSES
@@ -311,6 +313,41 @@ class TestUpgrade:
         third = found["tickets"][2]
         assert sorted(tallied) == [(1, "open", "low", 2), (3, third["status"], third["priority"], 1)]
         assert found["creator_tallies"] == [{"user_id": 2, "organization_id": 2, "total": 2}]
+
+    @pytest.mark.parametrize(
+        ("counted", "there", "expected"),
+        [(5, (1, 2, 3, 4, 5), 0), (5, (2, 4, 5), 3), (5, (1, 3), 5), (5, (), 5), (5, (3, 4, 5), 2), (0, (), 0)],
+    )
+    def test_a_log_is_complete_after_the_last_event_that_is_missing(self, database: Database, counted, there, expected):
+        migrations.upgrade(database, SCRIPTS.get_revision("0015").down_revision)
+        fill(database)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("INSERT INTO counters (organization_id, name, value) VALUES (2, 'events', ?)", [counted])
+            connection.execute("DELETE FROM events WHERE organization_id = 2")
+            connection.executemany(
+                "INSERT INTO events (organization_id, seq, type, entity_id, actor_type, actor_name, data, is_history,"
+                " created_at) VALUES (2, ?, 'team.created', 1, 'user', 'A', '{}', 0, 1)",
+                [[seq] for seq in there],
+            )
+        migrations.upgrade(database)
+        found = [row for row in content(database.path)["counters"] if row["name"] == "events_purged"]
+        assert found == [{"organization_id": 2, "name": "events_purged", "value": expected}]
+
+    def test_tags_that_are_there_are_found(self, database: Database):
+        migrations.upgrade(database, SCRIPTS.get_revision("0009").down_revision)
+        fill(database)
+        tags = {1: ["vip", "eu"], 2: [], 3: ["eu", "ça va", "eu"]}
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            for ticket_id, given in tags.items():
+                connection.execute(
+                    "UPDATE tickets SET organization_id = 1, tags = ? WHERE id = ?", [json.dumps(given), ticket_id]
+                )
+        migrations.upgrade(database)
+        with database.read() as tx:
+            for tag in ("vip", "eu", "ça va", "none"):
+                asked = where(organization_id=1, tag=tag)
+                found = tickets(asked).page(tx, where=asked, sort="created_at", limit=10)
+                assert [row.id for row in found.rows] == [number for number, given in tags.items() if tag in given]
 
     def test_tags_get_the_time_at_which_their_ticket_was_changed_last(self, database: Database):
         migrations.upgrade(database, SCRIPTS.get_revision("0013").down_revision)

@@ -1,11 +1,14 @@
 """System D, tickets and agents with live updates: one test for each row of what it can do."""
 
+import json
 import sqlite3
 from contextlib import closing
 
 import pytest
 
 from api.checks import ids, made, problem
+from factories import Tenant
+from service import ProcessService
 
 
 def test_tickets_are_created_read_changed_listed_and_deleted(admin):
@@ -91,6 +94,23 @@ def test_the_console_is_at_docs(anonymous, service):
 def test_the_schema_comes_from_migrations(service):
     with closing(sqlite3.connect(service.database.path)) as connection:
         assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+def test_what_it_wished_for_logging_and_a_look_at_its_state(tmp_path):
+    service = ProcessService(tmp_path, env={"TICKETS_LOG_LEVEL": "info"})
+    tenant = Tenant(service.database, service.origin)
+    try:
+        answer = tenant.client("admin").get("/tickets")
+        assert tenant.client("admin").get(f"{service.origin}/health/ready").status_code == 200
+        assert tenant.client("admin").get(f"{service.origin}/_meta").json()["uptime_seconds"] > 0
+    finally:
+        tenant.close()
+        assert service.stop() == 0
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
+    [line] = [line for line in lines if line.get("operation") == "listTickets"]
+    assert (line["status"], line["user"]) == (200, tenant.users["admin"].id)
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert line["ms"] >= 0
 
 
 def test_what_it_wished_for_authentication_limits_and_conditional_reads(tenant, admin, anonymous):

@@ -1,8 +1,10 @@
 """System E, a mini help desk: one test for each row of what it can do."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from api.checks import ids, made, problem
 from factories import PASSWORD, Tenant
@@ -49,6 +51,12 @@ class TestLists:
         assert (ticket["is_breached"], ticket["sla"]["policy_id"]) == (False, policy["id"])
         assert ids(admin.get("/tickets", params={"is_breached": False})) == [ticket["id"]]
         assert ids(admin.get("/tickets", params={"is_breached": True})) == []
+        due = datetime.fromisoformat(ticket["sla"]["first_response_due_at"])
+        with time_machine.travel(due + timedelta(milliseconds=1), tick=False):
+            assert admin.get(f"/tickets/{ticket['id']}").json()["is_breached"] is True
+            [found] = admin.get("/tickets", params={"is_breached": True}).json()["data"]
+            assert (found["id"], found["is_breached"]) == (ticket["id"], True)
+            assert ids(admin.get("/tickets", params={"is_breached": False})) == []
 
     def test_search_over_subject_description_and_comments(self, tenant, admin):
         wanted = [

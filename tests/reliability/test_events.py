@@ -6,11 +6,17 @@ import random
 import threading
 import time
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 
 from forking import Forked
 from outcomes import assert_sound, rows
+from sqlalchemy import select
 
+from api.test_events import Entity, fold
 from factories import Tenant
+from tickets.db import Database, Statement
+from tickets.models import Ticket
+from tickets.shapes.tickets import told_ticket
 
 KILLS = 10
 WRITERS = 8
@@ -91,3 +97,21 @@ def test_10_sigkills_under_8_writers_lose_double_and_skip_no_number(forked: Fork
             path, f"SELECT * FROM ({told}) WHERE entity_id NOT IN ({gone}) ORDER BY 1"
         )
     assert rows(path, "SELECT count(*) > 200 FROM events") == [(1,)]
+    assert fold(logged(path)) == {ticket["id"]: ticket for ticket in stored(forked.database)}
+
+
+def logged(path: Path) -> list[Entity]:
+    """Read what the log tells of tickets."""
+    told = rows(path, "SELECT type, data, changes FROM events WHERE type LIKE 'ticket.%' ORDER BY organization_id, seq")
+    events = [{"type": kind, "data": json.loads(data), "changes": changes} for kind, data, changes in told]
+    for event in events:
+        changes = event.pop("changes")
+        if changes is not None:
+            event["changes"] = json.loads(changes)
+    return events
+
+
+def stored(database: Database) -> list[Entity]:
+    """Read all tickets as they are."""
+    with database.read() as tx:
+        return [told_ticket(row) for row in tx.all(Statement(select(*Ticket.__table__.c)))]

@@ -1,7 +1,6 @@
 """The audit log, for admins and the operator."""
 
 from tickets import wire
-from tickets.clock import parse_rfc3339
 from tickets.domain.listings import AUDIT_LOG, AUDIT_LOG_OF_ALL, where
 from tickets.http.context import current
 from tickets.shapes.audit import audit_entry as show
@@ -18,8 +17,8 @@ def list_audit_log(
     operation: list[str] | None = None,
     status: list[int] | None = None,
     ip: list[str] | None = None,
-    created_from: str | None = None,
-    created_to: str | None = None,
+    created_from: int | None = None,
+    created_to: int | None = None,
 ) -> wire.AuditLog:
     """List the requests of the organization; to the operator, all."""
     call = current()
@@ -32,8 +31,8 @@ def list_audit_log(
         operation=operation,
         status=status,
         ip=ip,
-        created_from=None if created_from is None else parse_rfc3339(created_from),
-        created_to=None if created_to is None else parse_rfc3339(created_to),
+        created_from=created_from,
+        created_to=created_to,
     )
     listing = AUDIT_LOG_OF_ALL if is_operator else AUDIT_LOG
     page: wire.AuditLog = call.page(listing, show, where=filters, sort=sort, limit=limit, cursor=cursor)

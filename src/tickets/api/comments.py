@@ -3,7 +3,6 @@
 from typing import Any
 
 from tickets import wire
-from tickets.clock import parse_rfc3339
 from tickets.domain import access, comments, entities
 from tickets.domain.listings import COMMENTS, COMMENTS_TO_CONTACT, where
 from tickets.http.context import current
@@ -18,9 +17,9 @@ def list_comments(
     cursor: str | None = None,
     ticket_id: list[int] | None = None,
     visibility: str | None = None,
-    created_from: str | None = None,
-    created_to: str | None = None,
-    updated_since: str | None = None,
+    created_from: int | None = None,
+    created_to: int | None = None,
+    updated_since: int | None = None,
 ) -> wire.CommentList:
     """List comments of all tickets the caller may see."""
     call = current()
@@ -28,9 +27,9 @@ def list_comments(
         **access.scope(call.tx, call.caller),
         ticket_id=ticket_id,
         visibility=visibility,
-        created_from=None if created_from is None else parse_rfc3339(created_from),
-        created_to=None if created_to is None else parse_rfc3339(created_to),
-        updated_since=None if updated_since is None else parse_rfc3339(updated_since),
+        created_from=created_from,
+        created_to=created_to,
+        updated_since=updated_since,
     )
     listing = COMMENTS if call.caller.is_staff else COMMENTS_TO_CONTACT
     page: wire.CommentList = call.page(listing, show, where=filters, sort=sort, limit=limit, cursor=cursor)

@@ -1,7 +1,6 @@
 """The event log."""
 
 from tickets import wire
-from tickets.clock import parse_rfc3339
 from tickets.domain import events
 from tickets.domain.listings import EVENTS, where
 from tickets.http.context import current
@@ -18,8 +17,8 @@ def list_events(
     entity: list[str] | None = None,
     entity_id: list[int] | None = None,
     ticket_id: list[int] | None = None,
-    created_from: str | None = None,
-    created_to: str | None = None,
+    created_from: int | None = None,
+    created_to: int | None = None,
 ) -> wire.EventList:
     """List what became of everything in the organization."""
     call = current()
@@ -29,8 +28,9 @@ def list_events(
         type=events.types(type, entity),
         entity_id=entity_id,
         ticket_id=ticket_id,
-        created_from=None if created_from is None else parse_rfc3339(created_from),
-        created_to=None if created_to is None else parse_rfc3339(created_to),
+        created_from=created_from,
+        created_to=created_to,
     )
     page: wire.EventList = call.page(EVENTS, show, where=filters, sort=sort, limit=limit, cursor=cursor)
+    page["complete_since"] = events.complete_since(call.tx, call.caller.organization_id)
     return page

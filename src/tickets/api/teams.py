@@ -1,5 +1,7 @@
 """Teams and who belongs to them."""
 
+from typing import Any
+
 from tickets import wire
 from tickets.domain import access, entities, teams
 from tickets.domain.listings import TEAM_MEMBERS, TEAMS, where
@@ -20,7 +22,7 @@ def list_teams(*, sort: str, limit: int, cursor: str | None = None) -> wire.Team
 def create_team(*, body: wire.TeamCreate) -> wire.Team:
     """Make a team."""
     call = current()
-    values = {"description": "", **body}
+    values: dict[str, Any] = {"description": "", **body}
     return show(entities.add(call.tx, call.caller.actor, Team, organization_id=call.caller.organization_id, **values))
 
 

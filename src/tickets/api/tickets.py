@@ -1,9 +1,9 @@
 """Tickets."""
 
+from functools import partial
 from typing import Any
 
-from tickets import clock, wire
-from tickets.clock import parse_rfc3339
+from tickets import wire
 from tickets.domain import access, bulk, entities, lifecycle, merging
 from tickets.domain.expansion import MOST_ALONE, beside
 from tickets.domain.history import HISTORY
@@ -31,9 +31,9 @@ def list_tickets(
     team_id: list[int] | None = None,
     tag: list[str] | None = None,
     is_breached: bool | None = None,
-    created_from: str | None = None,
-    created_to: str | None = None,
-    updated_since: str | None = None,
+    created_from: int | None = None,
+    created_to: int | None = None,
+    updated_since: int | None = None,
     search: str | None = None,
 ) -> wire.TicketList:
     """List the tickets the caller may see."""
@@ -49,14 +49,14 @@ def list_tickets(
         tag=tag,
         breached=is_breached or None,
         unbreached=is_breached is False or None,
-        created_from=None if created_from is None else parse_rfc3339(created_from),
-        created_to=None if created_to is None else parse_rfc3339(created_to),
-        updated_since=None if updated_since is None else parse_rfc3339(updated_since),
+        created_from=created_from,
+        created_to=created_to,
+        updated_since=updated_since,
         search=search,
     )
     found: wire.TicketList = call.leap(
         tickets(filters),
-        show,
+        partial(show, now=call.tx.moment),
         where=filters,
         sort=sort,
         limit=limit,
@@ -96,9 +96,9 @@ def get_ticket(*, ticket_id: int, expand: list[str] | None = None) -> wire.Ticke
     call = current()
     more = beside(call.caller, expand)
     ticket = access.ticket(call.tx, call.caller, ticket_id)
-    # A due time that passed is shown at once, and only later told in an event with a new version.
-    call.is_newer_than_version = ticket.breaches_at is not None and ticket.breaches_at < clock.now()
     shown = show(ticket)
+    # A due time that passed is shown at once, and only later told in an event with a new version.
+    call.is_newer_than_version = shown["is_breached"] != ticket.is_breached
     if more is not None:
         more.put(call.tx, [ticket], [shown], most=MOST_ALONE)
     return shown

@@ -7,7 +7,7 @@ import click
 from tickets import clock
 from tickets.cli.environment import Command, duration, ready_database
 from tickets.cli.output import json_option, progress, show
-from tickets.domain import audit
+from tickets.domain import audit, records
 from tickets.settings import MAX_DAYS
 
 
@@ -39,8 +39,8 @@ def purge_audit(*, older_than: int, as_json: bool) -> None:
         with database.read() as tx:
             due = audit.count(tx, before)
         with progress("Deleting", due) as advance:
-            deleted = audit.AT_ONCE
-            while deleted == audit.AT_ONCE:
+            deleted = records.AT_ONCE
+            while deleted == records.AT_ONCE:
                 with database.write() as tx:
                     deleted = audit.purge(tx, before)
                 purged += deleted

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from tickets.clock import parse_rfc3339
 from tickets.contract.faults import MAX_ERRORS, escaped, invalid, one_fault
 from tickets.contract.validation import Checker
 from tickets.errors import InputError
@@ -41,11 +42,12 @@ class Parameters:
             where,
         )
         takes = f"; it takes {', '.join(sorted(self._readers))}" if self._readers else ", which takes none"
+        self._times = [p["name"] for p in parameters if p["schema"].get("format") == "date-time"]
         self._unknown = f"is no parameter of this operation{takes}"
         self.are_required = any(p.get("required") for p in parameters)
 
     def read(self, given: list[tuple[str, str]]) -> dict[str, Any]:
-        """Convert and check what was given.
+        """Convert and check what was given; times become milliseconds since the epoch.
 
         Raises:
             InvalidRequest: a name is unknown or given twice, or a value does not fit.
@@ -67,6 +69,9 @@ class Parameters:
             raise invalid(faults[:MAX_ERRORS])
         if values or self.are_required:
             self._checker.check(values)
+        for name in self._times:
+            if name in values:
+                values[name] = parse_rfc3339(values[name])
         return values
 
 

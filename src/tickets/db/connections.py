@@ -72,7 +72,7 @@ class Connection:
             if not isinstance(failure, Locked):
                 self.close()
             raise failure from error
-        return Transaction(driver, self._database.engine.dialect)
+        return Transaction(driver, self._database.engine.dialect, is_snapshot=not write)
 
     def commit(self) -> None:
         """Make the transaction durable; when this raises, nothing of it is stored."""

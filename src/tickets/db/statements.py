@@ -16,6 +16,7 @@ from sqlalchemy import JSON, Dialect, Text
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
+from tickets import clock
 from tickets.db.failures import UNDONE, integrity, unavailable
 from tickets.errors import ServiceUnavailable
 
@@ -125,18 +126,25 @@ class Transaction:
     """The statements of one unit of work on one driver connection; whoever made it commits it.
 
     Attributes:
+        moment: the time that its reads look at; in a snapshot it stands still like all else.
         topics: who waits for what this transaction holds and is told after its commit, such as ``jobs``.
     """
 
     _Late = Callable[["Transaction", dict[Any, Any]], None]
 
-    def __init__(self, connection: sqlite3.Connection, dialect: Dialect) -> None:
+    def __init__(self, connection: sqlite3.Connection, dialect: Dialect, *, is_snapshot: bool = False) -> None:
         self._connection = connection
         self._dialect = dialect
+        self._opened_at = clock.now() if is_snapshot else None
         self._depth = 0
         self.topics: set[str] = set()
         self._late: dict[Transaction._Late, dict[Any, Any]] = {}
         self._known: dict[Any, dict[Any, list[Row]]] = {}
+
+    @property
+    def moment(self) -> int:
+        """The time that reads look at, in milliseconds since the epoch."""
+        return clock.now() if self._opened_at is None else self._opened_at
 
     def late(self, work: _Late) -> dict[Any, Any]:
         """Return notes that `work` is given when the transaction ends, once for all that is done in it.

@@ -4,12 +4,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import entities, lifecycle
+from tickets.domain import entities, lifecycle, records
 from tickets.domain.access import Principal
 from tickets.domain.events import Actor
-from tickets.errors import Forbidden, InputError
+from tickets.errors import AlreadyMerged, Forbidden, InputError
 from tickets.models import Comment, Contact, Ticket
 
 _OWNER = Statement(select(Contact.user_id).where(Contact.id == bindparam("id")))
@@ -21,12 +20,18 @@ def create(tx: Transaction, caller: Principal, ticket: Row, *, body: str, visibi
 
     Raises:
         Forbidden: a user tried to write an internal note.
+        AlreadyMerged: the ticket goes on elsewhere.
     """
     _may_be(caller, visibility)
+    if lifecycle.goes_on_in(tx, ticket) is not None:
+        other = ticket.merged_into_id
+        raise AlreadyMerged(f"The ticket {ticket.id} was merged into the ticket {other}; comment on that one.")
+    moment = records.moment(ticket)
     comment = entities.add(
         tx,
         caller.actor,
         Comment,
+        moment=moment,
         organization_id=ticket.organization_id,
         ticket_id=ticket.id,
         user_id=caller.user_id,
@@ -35,7 +40,7 @@ def create(tx: Transaction, caller: Principal, ticket: Row, *, body: str, visibi
         **_voice(tx, ticket, caller.user_id, visibility),
     )
     if visibility == "public":
-        _said(tx, caller.actor, ticket, comment)
+        _said(tx, caller.actor, ticket, comment, moment)
     return comment
 
 
@@ -51,8 +56,9 @@ def change(tx: Transaction, caller: Principal, comment: Row, changes: dict[str, 
         return entities.change(tx, caller.actor, Comment, comment, changes)
     ticket = tx.one(_TICKET, id=comment.ticket_id)
     voice = _voice(tx, ticket, comment.user_id, visibility)
-    published = entities.change(tx, caller.actor, Comment, comment, {**changes, **voice})
-    _said(tx, caller.actor, ticket, published)
+    moment = records.moment(comment, ticket)
+    published = entities.change(tx, caller.actor, Comment, comment, {**changes, **voice}, moment=moment)
+    _said(tx, caller.actor, ticket, published, moment)
     return published
 
 
@@ -62,13 +68,13 @@ def _voice(tx: Transaction, ticket: Row, user_id: int | None, visibility: str) -
     return {"author_type": "contact" if own else "user", "contact_id": ticket.contact_id if own else None}
 
 
-def _said(tx: Transaction, by: Actor, ticket: Row, comment: Row) -> None:
+def _said(tx: Transaction, by: Actor, ticket: Row, comment: Row, moment: int) -> None:
     """Let a public comment act: a contact's reopens what waited for them, an agent's first is the first response."""
     if comment.author_type == "contact":
         if ticket.status in ("pending", "resolved"):
-            entities.change(tx, by, Ticket, ticket, lifecycle.moved(ticket, "open"))
+            entities.change(tx, by, Ticket, ticket, lifecycle.moved(ticket, "open", moment), moment=moment)
     elif ticket.first_responded_at is None:
-        entities.change(tx, by, Ticket, ticket, {"first_responded_at": clock.now()})
+        entities.change(tx, by, Ticket, ticket, {"first_responded_at": moment}, moment=moment)
 
 
 def _may_be(caller: Principal, visibility: str) -> None:

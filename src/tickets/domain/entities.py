@@ -27,9 +27,9 @@ _INSTEAD = {
 Model = type[Base]
 
 
-def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
-    """Store a new entity, with a value for every column but id, times and version."""
-    moment = clock.now()
+def add(tx: Transaction, by: Actor, model: Model, *, moment: int | None = None, **values: Any) -> Row:
+    """Store a new entity, with a value for every column but id, times and version; see `records.add`."""
+    moment = clock.now() if moment is None else moment
     if model is Ticket:
         targets = sla_policies.chosen(sla_policies.of(tx, values["organization_id"]), values)
         values |= sla.started(targets, moment)
@@ -51,6 +51,7 @@ def change(
     *,
     verb: str = "updated",
     target: str | None = None,
+    moment: int | None = None,
 ) -> Row:
     """Store what differs, raise the version by one; nothing that differs is no change and no event.
 
@@ -62,13 +63,15 @@ def change(
         changes: some of its columns anew.
         verb: what the event calls it.
         target: which of its targets that is about, if any.
+        moment: of `records.moment`, when the caller has asked for it already.
 
     Raises:
         VersionConflict: somebody else changed the entity since it was read.
     """
+    moment = records.moment(entity) if moment is None else moment
     if model is Ticket:
-        changes = {**changes, **_service_level(tx, entity, changes)}
-    changed = records.change(tx, model, entity, changes)
+        changes = {**changes, **_service_level(tx, entity, changes, moment)}
+    changed = records.change(tx, model, entity, changes, moment=moment)
     if changed is not entity:
         if model is Ticket:
             tallies.follow(tx, entity, changed)
@@ -102,13 +105,13 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
     records.remove(tx, model, entity)
 
 
-def _service_level(tx: Transaction, ticket: Row, changes: Mapping[str, Any]) -> dict[str, Any]:
+def _service_level(tx: Transaction, ticket: Row, changes: Mapping[str, Any], moment: int) -> dict[str, Any]:
     """Return what changes of the service level with a ticket, whoever changes it and by whichever way."""
     different = {name: value for name, value in changes.items() if records.differs(getattr(ticket, name), value)}
     targets = None
     if sla.chooses(different):
         targets = sla_policies.chosen(sla_policies.of(tx, ticket.organization_id), {**ticket._asdict(), **different})
-    return sla.followed(ticket, different, targets, max(clock.now(), ticket.updated_at))
+    return sla.followed(ticket, different, targets, moment)
 
 
 class _Namer(NamedTuple):

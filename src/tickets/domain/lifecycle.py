@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tickets import clock
 from tickets.db import Row, Transaction
 from tickets.domain import access, contacts, entities, organizations, records
 from tickets.domain.access import Principal
@@ -68,30 +67,42 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
     changes = {name: value for name, value in changes.items() if records.differs(getattr(ticket, name), value)}
     _may_set(caller, changes, ticket.assignee_id)
     _refer(tx, caller, changes)
+    moment = records.moment(ticket)
     if "status" in changes:
-        changes |= moved(ticket, changes["status"])
-    return entities.change(tx, caller.actor, Ticket, ticket, changes)
+        if goes_on_in(tx, ticket) is not None:
+            detail = f"This ticket was merged into the ticket {ticket.merged_into_id}, where it goes on."
+            raise InvalidTransition(detail, errors=[InputError("/status", detail)])
+        changes |= moved(ticket, changes["status"], moment)
+    return entities.change(tx, caller.actor, Ticket, ticket, changes, moment=moment)
 
 
-def moved(ticket: Row, status: str) -> dict[str, Any]:
-    """Return what changes with the status: itself and the times of resolution and closing.
+def goes_on_in(tx: Transaction, ticket: Row) -> Row | None:
+    """Return the ticket that this one was merged into; None where there is none, or none any more."""
+    if ticket.merged_into_id is None:
+        return None
+    return records.find(tx, Ticket, ticket.merged_into_id, ticket.organization_id)
+
+
+def moved(ticket: Row, status: str, moment: int) -> dict[str, Any]:
+    """Return what changes with the status: itself, and the times of resolution and closing.
+
+    Args:
+        ticket: as it is; one that was merged moves no more while the other is there.
+        status: what it becomes.
+        moment: when.
 
     Raises:
         InvalidTransition: the status cannot be reached from the present one.
     """
-    if ticket.merged_into_id is not None:
-        detail = f"This ticket was merged into the ticket {ticket.merged_into_id}, where it goes on."
-        raise InvalidTransition(detail, errors=[InputError("/status", detail)])
     if status not in TRANSITIONS[ticket.status]:
         allowed = ", ".join(sorted(TRANSITIONS[ticket.status]))
         detail = f"A ticket that is {ticket.status} can become: {allowed}."
         raise InvalidTransition(detail, errors=[InputError("/status", detail)])
-    moment = clock.now()
     if status == "resolved":
         return {"status": status, "resolved_at": moment}
     if status == "closed":
         return {"status": status, "resolved_at": ticket.resolved_at or moment, "closed_at": moment}
-    return {"status": status, "resolved_at": None, "closed_at": None}
+    return {"status": status, "resolved_at": None, "closed_at": None, "merged_into_id": None}
 
 
 def _may_set(caller: Principal, fields: Mapping[str, Any], assignee_id: int | None = None) -> None:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, distinct, func, select, tuple_, union, union_all
 
-from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.filters import (
     COMPARED,
@@ -145,7 +144,7 @@ class Listing:
             return Slice([], None, None)
         backwards = position is not None and position.backwards
         where, begin = self._begin(once(where), sort, position)
-        shape, values, key = shape_of(where), {"now": clock.now(), **values_of(where)}, sort.removeprefix("-")
+        shape, values, key = shape_of(where), {"now": tx.moment, **values_of(where)}, sort.removeprefix("-")
         *gatherings, way = self.ways(shape, key)
         for gathering in gatherings:
             if tx.one(self._probe(shape, gathering), **values).count <= FEW:
@@ -190,7 +189,7 @@ class Listing:
         if _is_empty(where):
             return 0
         where = once(where)
-        found: int = tx.one(self._count(shape_of(where)), now=clock.now(), **values_of(where)).count
+        found: int = tx.one(self._count(shape_of(where)), now=tx.moment, **values_of(where)).count
         return found
 
     def ways(self, shape: Shape, key: str) -> list[Way]:

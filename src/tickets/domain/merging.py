@@ -3,10 +3,11 @@
 from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import entities, lifecycle
+from tickets.domain import entities, lifecycle, records
 from tickets.domain.access import Principal
 from tickets.errors import AlreadyMerged, Conflict, InputError, InUse
 from tickets.models import Comment, Ticket
+from tickets.models.tickets import WAITING
 
 _COMMENTS = Statement(
     select(*Comment.__table__.c)
@@ -21,22 +22,43 @@ def merge(tx: Transaction, caller: Principal, ticket: Row, into: Row) -> Row:
     """Merge a ticket into another.
 
     Raises:
-        AlreadyMerged: one of them was merged before.
+        AlreadyMerged: one of them was merged before, into a ticket that is still there.
         InUse: it has too many comments for one transaction.
-        Conflict: they are the same.
+        Conflict: they are the same, or one that waits for work would be hidden behind one that is done.
     """
+    _expect_two(tx, ticket, into)
+    if ticket.status in WAITING and into.status not in WAITING:
+        detail = f"The ticket {into.id} is {into.status}, but this one waits for work: open that one again first."
+        raise Conflict(detail, errors=[InputError("/into", detail)])
+    if tx.first(_BEYOND, of=ticket.id, most=entities.MOST_NAMERS) is not None:
+        raise InUse(f"The ticket has more than {entities.MOST_NAMERS:,} comments; close it and point to the other.")
+    moment = records.moment(ticket, into)
+    while comments := tx.all(_COMMENTS, of=ticket.id):
+        for comment in comments:
+            entities.change(tx, caller.actor, Comment, comment, {"ticket_id": into.id}, moment=moment)
+    entities.change(tx, caller.actor, Ticket, into, _answered(ticket, into), moment=moment)
+    closing = {} if ticket.status == "closed" else lifecycle.moved(ticket, "closed", moment)
+    changes = {**closing, "merged_into_id": into.id}
+    return entities.change(tx, caller.actor, Ticket, ticket, changes, verb="merged", moment=moment)
+
+
+def _expect_two(tx: Transaction, ticket: Row, into: Row) -> None:
+    """Check that these are two tickets, and that neither goes on elsewhere."""
     if ticket.id == into.id:
         detail = "A ticket cannot be merged into itself; name another."
         raise Conflict(detail, errors=[InputError("/into", detail)])
     for one, place in ((ticket, ()), (into, ("/into",))):
-        if one.merged_into_id is not None:
+        if lifecycle.goes_on_in(tx, one) is not None:
             detail = f"The ticket {one.id} was merged into the ticket {one.merged_into_id}; use that one."
             raise AlreadyMerged(detail, errors=[InputError(pointer, detail) for pointer in place])
-    if tx.first(_BEYOND, of=ticket.id, most=entities.MOST_NAMERS) is not None:
-        raise InUse(f"The ticket has more than {entities.MOST_NAMERS:,} comments; close it and point to the other.")
-    while comments := tx.all(_COMMENTS, of=ticket.id):
-        for comment in comments:
-            entities.change(tx, caller.actor, Comment, comment, {"ticket_id": into.id})
-    closing = {} if ticket.status == "closed" else lifecycle.moved(ticket, "closed")
-    changes = {**closing, "merged_into_id": into.id}
-    return entities.change(tx, caller.actor, Ticket, ticket, changes, verb="merged")
+
+
+def _answered(ticket: Row, into: Row) -> dict[str, int]:
+    """Return what the first public answer, which moves with the comments, changes of the other ticket.
+
+    One from before the other was raised counts from then on: nobody is answered before they ask.
+    """
+    if ticket.first_responded_at is None:
+        return {}
+    moved = max(ticket.first_responded_at, into.created_at)
+    return {"first_responded_at": moved if into.first_responded_at is None else min(moved, into.first_responded_at)}

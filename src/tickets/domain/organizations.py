@@ -17,17 +17,20 @@ ERASE = "erase_organizations"
 """The job that removes, bite by bite, what belongs to organizations that are deleted."""
 DEFAULT_SETTINGS = {"timezone": "UTC", "allow_self_registration": False, "require_verified_email": False}
 
-COUNTERS = ("tickets", "events")
+COUNTERS = ("tickets", "events", "events_purged")
+"""The number of the last ticket, of the last event, and of the last event that was deleted since nobody needs it."""
 
 _BY_SLUG = Statement(select(*Organization.__table__.c).where(Organization.slug == bindparam("slug")))
 _START_COUNTER = Statement(
     insert(Counter).values(organization_id=bindparam("organization_id"), name=bindparam("name"), value=0)
 )
+_counted = (Counter.organization_id == bindparam("of"), Counter.name == bindparam("counter"))
+_COUNTED = Statement(select(Counter.value).where(*_counted))
+_RAISE = Statement(
+    update(Counter).where(*_counted, Counter.value < bindparam("reached")).values(value=bindparam("reached"))
+)
 _COUNT_UP = Statement(
-    update(Counter)
-    .where(Counter.organization_id == bindparam("of"), Counter.name == bindparam("counter"))
-    .values(value=Counter.value + bindparam("step"))
-    .returning(Counter.value)
+    update(Counter).where(*_counted).values(value=Counter.value + bindparam("step")).returning(Counter.value)
 )
 
 
@@ -78,6 +81,17 @@ def count_up(tx: Transaction, organization_id: int, counter: str, step: int = 1)
     """Take the next `step` numbers of a counter of the organization, without gaps; returns the last."""
     value: int = tx.one(_COUNT_UP, of=organization_id, counter=counter, step=step).value
     return value
+
+
+def counted(tx: Transaction, organization_id: int, counter: str) -> int:
+    """Return how far a counter of the organization is."""
+    value: int = tx.one(_COUNTED, of=organization_id, counter=counter).value
+    return value
+
+
+def raise_to(tx: Transaction, organization_id: int, counter: str, value: int) -> None:
+    """Let a counter be no less than a value; an organization that is being erased may have none any more."""
+    tx.run(_RAISE, of=organization_id, counter=counter, reached=value)
 
 
 def _settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,15 @@ from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, Delete, bindparam, delete, insert, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.errors import InputError, VersionConflict
 from tickets.models import Base
+
+AT_ONCE = 500
+"""Rows a transaction when old ones go: requests that write go between two of them."""
 
 Model = type[Base]
 
@@ -77,8 +80,24 @@ def add(tx: Transaction, model: Model, *, moment: int | None = None, **values: A
     return row(id=tx.insert(statement, **values), **values)
 
 
-def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any]) -> Row:
+def moment(*records: Row) -> int:
+    """Return the moment of a change: now, or where the clock was set back, when these were changed last.
+
+    Whoever stores times of what they do asks once, and hands it down to all that changes then.
+    """
+    latest: int = max(clock.now(), *(record.updated_at for record in records))
+    return latest
+
+
+def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any], *, moment: int | None = None) -> Row:
     """Store what differs, raise the version by one; nothing that differs is no change.
+
+    Args:
+        tx: where to write.
+        model: what it is.
+        record: as it is.
+        changes: some of its columns anew.
+        moment: when it is changed; now unless the caller has looked at the clock already.
 
     Raises:
         VersionConflict: somebody else changed the record since it was read.
@@ -86,7 +105,7 @@ def change(tx: Transaction, model: Model, record: Row, changes: Mapping[str, Any
     different = {name: value for name, value in changes.items() if differs(getattr(record, name), value)}
     if not different:
         return record
-    different |= {"updated_at": max(clock.now(), record.updated_at), "version": record.version + 1}
+    different |= {"updated_at": max(moment or clock.now(), record.updated_at), "version": record.version + 1}
     bound = {f"new_{name}": value for name, value in different.items()}
     changed = tx.first(_update(model, tuple(sorted(different))), id=record.id, version=record.version, **bound)
     if changed is None:
@@ -99,6 +118,19 @@ def differs(old: Any, new: Any) -> bool:
     if isinstance(old, dict | list):
         return msgspec.json.encode(old, order="sorted") != msgspec.json.encode(new, order="sorted")
     return bool(old != new)
+
+
+def oldest(key: Any, when: Any, *conditions: Any) -> Delete:
+    """Make what deletes the oldest rows of a table, up to `AT_ONCE`, from before the time in the parameter ``before``.
+
+    Args:
+        key: a column by which rows are found; where several have the same, a few more may go.
+        when: the column with their time, which an index has in its order.
+        conditions: what else they have to fit.
+    """
+    before = bindparam("before", type_=BigInteger())
+    few = select(key).where(when < before, *conditions).order_by(when).limit(AT_ONCE)
+    return delete(key.class_).where(key.in_(few), when < before)
 
 
 def remove(tx: Transaction, model: Model, record: Row) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import entities, lifecycle
+from tickets.domain import entities, lifecycle, records
 from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
 from tickets.errors import AlreadyExists, Conflict
@@ -79,4 +79,9 @@ def process(tx: Transaction, organization: Row, most: int) -> list[Row]:
         most: how many.
     """
     waiting = tx.all(_OLDEST, of=organization.id, most=most)
-    return [entities.change(tx, SYSTEM, Ticket, ticket, lifecycle.moved(ticket, "closed")) for ticket in waiting]
+    return [_closed(tx, ticket) for ticket in waiting]
+
+
+def _closed(tx: Transaction, ticket: Row) -> Row:
+    moment = records.moment(ticket)
+    return entities.change(tx, SYSTEM, Ticket, ticket, lifecycle.moved(ticket, "closed", moment), moment=moment)

@@ -251,10 +251,5 @@ def next_at(ticket: Any, told: int, moment: int) -> int | None:
     return min([mark.at for mark in marks(ticket, moment) if mark.is_to_come and not told & mark.bit], default=None)
 
 
-def is_breached(ticket: Any, moment: int) -> bool:
-    """Tell whether a target is missed at a moment that is not before the last change of the ticket."""
-    return ticket.is_breached or (ticket.breaches_at is not None and ticket.breaches_at < moment)
-
-
 COLUMNS = tuple(started(DEFAULT["low"], 0))
 """What is stored of the service level of a ticket, in the order in which the functions here return it."""

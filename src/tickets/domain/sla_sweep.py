@@ -44,7 +44,10 @@ def _tell(tx: Transaction, ticket: Row, moment: int) -> None:
         told |= mark.bit
         if mark.what == sla.BREACHED and not ticket.is_breached:
             changes = {"is_breached": True, "breaches_at": None}
-            ticket = entities.change(tx, events.SYSTEM, Ticket, ticket, changes, verb=mark.what, target=mark.target)
+            verb, target = mark.what, mark.target
+            ticket = entities.change(
+                tx, events.SYSTEM, Ticket, ticket, changes, verb=verb, target=target, moment=moment
+            )
         else:
             events.told(tx, Ticket, ticket, verb=mark.what, target=mark.target)
     _note(tx, ticket, told, sla.next_at(ticket, told, moment))
