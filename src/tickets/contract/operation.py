@@ -75,12 +75,12 @@ class Plan:
         self.operation_id: str = operation.operation_id
         self.method: str = operation.method.upper()
         self.handler: Callable[..., Any] = operation.function
-        self.policy = Policy(spec)
         self.rate_limit: str = spec.get("x-rate-limit", "")
         self.long = spec.get("x-execution") == "thread"
         self.secret = spec.get("x-secret-response", False)
         self._runtime = runtime
         parameters = operation.parameters
+        self.policy = Policy(spec, parameters)
         self._long_with = frozenset(p["name"] for p in parameters if p.get("x-execution") == "thread")
         self._query = Parameters([p for p in parameters if p["in"] == "query"], "query")
         self._read_query = lru_cache(maxsize=256)(lambda query: self._query.read(parse_query(query)))
@@ -113,6 +113,8 @@ class Plan:
         caller = self._admit(scope, exchange)
         headers = self._read_headers(scope)
         arguments = self._arguments(scope)
+        if caller is not None:
+            self.policy.check_parameters(caller, arguments)
         if self._body is not None:
             arguments["body"] = await self._read_body(scope, receive, exchange)
         elif exchange.sends_body:
