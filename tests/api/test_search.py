@@ -270,7 +270,7 @@ class TestAnyText:
         except UnicodeEncodeError:  # half a character is no UTF-8
             encoded = q.encode(errors="surrogatepass")
             answer = admin.get("/search?q=" + "".join(f"%{byte:02x}" for byte in encoded))
-            problem(answer, 400, "invalid_request", "", where="query")
+            problem(answer, 400, "invalid_request", "/q", where="query")
             return
         assert ids(admin, encoded.decode()) == []
 

@@ -87,14 +87,15 @@ class Plan:
         headers = [p for p in parameters if p["in"] == "header"]
         self._headers = Parameters(headers, "header")
         self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
-        self._body = Checker(operation.body_schema(), "body") if operation.request_body else None
-        self._fields = frozenset(operation.body_schema().get("properties", ())) if operation.request_body else ()
-        self._needs_body = self._body is not None and operation.request_body.get("required", False)
+        self._fields = frozenset(operation.body_schema().get("properties", ()) if operation.request_body else ())
+        self._needs_body = bool(operation.request_body) and operation.request_body.get("required", False)
         self._status = next(int(status) for status in spec["responses"] if status.startswith("2"))
         success = document.resolve(_raw(document, operation)["responses"][str(self._status)])
-        shown = success.get("headers", {})
-        self._has_etag = "ETag" in shown
-        self._location = _location(document, success) if "Location" in shown else None
+        answered = success.get("headers", {})
+        self._has_etag = "ETag" in answered
+        self._location = _location(document, success) if "Location" in answered else None
+        shown = _shown(document, success, self._fields)
+        self._body = Checker(operation.body_schema(), "body", shown) if operation.request_body else None
         self._writes = self.method != "GET"
         self._in_stages = iscoroutinefunction(self.handler)
 
@@ -331,6 +332,13 @@ def _not_modified(response: Response, if_none_match: str | None) -> Response:
 def _raw(document: Document, operation: AbstractOperation) -> dict[str, Any]:
     found: dict[str, Any] = document.data["paths"][operation.path][operation.method]
     return found
+
+
+def _shown(document: Document, response: dict[str, Any], fields: frozenset[str]) -> frozenset[str]:
+    """Name what an answer shows of the entity that the body describes; nothing where it describes something else."""
+    content = response.get("content", {}).get("application/json")
+    shown = frozenset(document.resolve(content["schema"]).get("properties", ()) if content else ())
+    return shown if fields <= shown else frozenset()
 
 
 def _location(document: Document, response: dict[str, Any]) -> Callable[[dict[str, Any]], bytes]:
