@@ -34,7 +34,8 @@ class TestCreateContact:
     def test_what_is_unique_in_the_organization_is_a_409(self, tenant, agent, other, field):
         contact = tenant.contact(external_id="7")
         body = {"email": "other@example.com", "name": "N", field: contact[field]}
-        problem(agent.post("/contacts", json=body), 409, "already_exists", f"/{field}")
+        told = problem(agent.post("/contacts", json=body), 409, "already_exists", f"/{field}")["detail"]
+        assert f"GET /contacts?{field}= finds it" in told
         made(other.client("agent").post("/contacts", json=body))
 
     def test_an_address_is_the_same_in_any_letter_case(self, tenant, agent):

@@ -78,6 +78,21 @@ class TestReplay:
         admin.delete(f"/teams/{team['id']}")
         assert admin.post("/teams", json={"name": team["name"]}, headers=KEY).content == taken.content
 
+    def test_what_its_operation_refused_comes_again_until_the_key_is_another(self, tenant, admin):
+        one, into = tenant.ticket(), tenant.ticket()
+        path, body = f"/tickets/{one['id']}/merge", {"into": into["id"]}
+        stale = admin.post(path, json=body, headers={**KEY, "if-match": '"7"'})
+        problem(stale, 412, "precondition_failed", "/If-Match", where="header")
+        again = admin.post(path, json=body, headers={**KEY, "if-match": '"1"'})
+        assert (again.status_code, again.content) == (412, stale.content)
+        assert again.headers["idempotency-replayed"] == "true"
+        mended = admin.post(path, json=body, headers={"idempotency-key": "two", "if-match": '"1"'})
+        assert mended.status_code == 200
+        expired = {"name": "K", "expires_at": "2001-01-01T00:00:00Z"}
+        first, second = (admin.post("/api-keys", json=expired, headers=KEY) for _ in range(2))
+        problem(second, 400, "invalid_request", "/expires_at")
+        assert (second.content, second.headers["idempotency-replayed"]) == (first.content, "true")
+
     def test_what_was_refused_before_it_began_may_be_mended_with_the_same_key(self, admin):
         problem(admin.post("/tickets", json={**BODY, "subject": ""}, headers=KEY), 400, "invalid_request", "/subject")
         made(admin.post("/tickets", json=BODY, headers=KEY))

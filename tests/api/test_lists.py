@@ -211,6 +211,15 @@ class TestCursors:
         response = admin.get("/tickets", params={"limit": 1, "cursor": cursor, **params})
         problem(response, 400, "invalid_request", "/cursor", where="query")
 
+    def test_the_order_of_the_values_of_a_filter_does_not_matter_to_a_cursor(self, tenant, admin):
+        TICKETS.fill(tenant, 3)
+        asked = {"limit": 1, "assigned_to": ["none", "me", "7"], "status": ["open", "pending", "open"]}
+        first = admin.get("/tickets", params=asked).json()
+        turned = {name: value[::-1] if isinstance(value, list) else value for name, value in asked.items()}
+        second = admin.get("/tickets", params={**turned, "cursor": first["next_cursor"]})
+        assert ids(second) == ids(admin.get("/tickets", params={**asked, "cursor": first["next_cursor"]}))
+        assert second.status_code == 200
+
     def test_a_cursor_is_good_for_its_list_only(self, tenant, admin, cursor):
         ticket = tenant.ticket()
         for path in ("/comments", "/contacts", "/users", f"/tickets/{ticket['id']}/comments"):

@@ -208,6 +208,18 @@ class TestGetTicketStats:
             {"met": 1, "missed": 2, "rate": 1 / 3},
         ]
 
+    def test_what_was_closed_without_an_answer_met_nothing_and_missed_only_what_was_late(
+        self, tenant: Tenant, admin: Client
+    ):
+        with _at(0):
+            early, late = (tenant.ticket(contact_id=tenant.contact()["id"]) for _ in range(2))
+        for hours, ticket in ((1, early), (4.1, late)):
+            with _at(hours * 60):
+                admin.patch(f"/tickets/{ticket['id']}", json={"status": "closed"})
+        [entry] = over_time(admin, 0, 30)
+        assert entry["sla"]["first_response"] == {"met": 0, "missed": 1, "rate": 0.0}
+        assert entry["sla"]["resolution"] == {"met": 2, "missed": 0, "rate": 1.0}
+
     def test_an_answer_says_what_was_asked(self, admin: Client):
         asked = {"from": "2031-01-01T01:00:00+01:00", "to": "2031-03-01T00:00:00Z"}
         answer = admin.get("/stats/tickets", params={**asked, "interval": "month", "group_by": "status"}).json()
@@ -225,17 +237,25 @@ class TestGetTicketStats:
             tenant.ticket()
         with _at(10):
             answer = admin.get("/stats/tickets").json()
-        assert (answer["from"], answer["to"]) == (_time(10 - 30 * 24 * 60), _time(10))
+        assert (answer["from"], answer["to"]) == ("2031-02-26T23:00:00.000Z", _time(10))
         assert (answer["interval"], answer["group_by"]) == ("day", "none")
         assert len(answer["data"]) == 31
         assert sum(entry["created"] for entry in answer["data"]) == 1
 
     @pytest.mark.parametrize(
-        ("interval", "days", "buckets"), [("hour", 1, 25), ("day", 30, 31), ("week", 182, 27), ("month", 365, 13)]
+        ("interval", "begin", "buckets"),
+        [
+            ("hour", "2031-03-28T22:00:00.000Z", 25),
+            ("day", "2031-02-26T23:00:00.000Z", 31),
+            ("week", "2030-09-22T22:00:00.000Z", 27),
+            ("month", "2030-02-28T23:00:00.000Z", 13),
+        ],
     )
-    def test_how_far_back_depends_on_the_interval(self, admin: Client, interval: str, days: int, buckets: int):
+    def test_how_far_back_depends_on_the_interval_and_the_first_bucket_is_whole(
+        self, admin: Client, interval: str, begin: str, buckets: int
+    ):
         answer = admin.get("/stats/tickets", params={"interval": interval, "to": _time(10)}).json()
-        assert (answer["from"], answer["to"]) == (_time(10 - days * 24 * 60), _time(10))
+        assert (answer["from"], answer["to"]) == (begin, _time(10))
         assert len(answer["data"]) == buckets
 
     @pytest.mark.parametrize("group_by", ["status", "priority", "type", "team", "assignee"])

@@ -475,6 +475,21 @@ class TestReplaceTicket:
         assert (changed["version"], answer.headers["etag"]) == (2, '"2"')
         assert admin.put(f"/tickets/{ticket['id']}", json=body).json() == changed
 
+    def test_of_what_was_read_that_which_cannot_be_set_is_called_read_only(self, tenant, admin):
+        ticket = tenant.ticket()
+        path = f"/tickets/{ticket['id']}"
+        errors = admin.put(path, json={**ticket, "colour": "red"}).json()["errors"]
+        told = {error["pointer"].removeprefix("/"): error["detail"] for error in errors}
+        assert told.pop("colour") == "is not known here; leave it out"
+        assert set(told.values()) == {"is read-only here; leave it out"}
+        assert admin.put(path, json={name: ticket[name] for name in ticket.keys() - told}).json() == ticket
+
+    def test_where_the_body_is_no_part_of_the_ticket_nothing_is_called_read_only(self, tenant, admin):
+        ticket = tenant.ticket()
+        answer = admin.post(f"/tickets/{ticket['id']}/merge", json={"into": ticket["id"], "subject": "S"})
+        problem(answer, 400, "invalid_request", "/subject")
+        assert "not known" in answer.json()["detail"]
+
     def test_what_is_required_is_asked_for(self, tenant, admin):
         answer = admin.put(f"/tickets/{tenant.ticket()['id']}", json={"subject": "S"})
         missing = ("/description", "/status", "/priority", "/type", "/contact_id")

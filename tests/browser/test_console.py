@@ -72,6 +72,11 @@ def test_authorization_survives_a_reload_and_try_it_out_works(page, service, ten
     form.get_by_role("button", name="Authorize").click()
     form.get_by_role("button", name="Close").click()
     page.reload()
+    page.locator("#operations-tickets-listTickets .opblock-summary").click()
+    listing = page.locator("#operations-tickets-listTickets")
+    listing.get_by_role("button", name="Execute").click()  # with what the console fills in by itself
+    expect(listing.locator(".live-responses-table .response .response-col_status").first).to_contain_text("200")
+    expect(listing.locator(".live-responses-table")).to_contain_text("Seen in the console")
     page.locator("#operations-tickets-getTicket .opblock-summary").click()
     operation = page.locator("#operations-tickets-getTicket")
     operation.locator("input[placeholder='ticket_id']").fill(str(ticket["id"]))

@@ -7,10 +7,11 @@ from commands import Desk
 
 from tickets.cli.environment import contract
 from tickets.domain import access, api_keys, organizations, records
-from tickets.models import ApiKey, Base, Comment, Contact, Organization, Team, Ticket, User
+from tickets.models import ApiKey, Base, Comment, Contact, Organization, SlaPolicy, Team, Ticket, User
 from tickets.shapes.comments import comment
 from tickets.shapes.contacts import contact
 from tickets.shapes.organizations import organization
+from tickets.shapes.sla_policies import sla_policy
 from tickets.shapes.teams import team
 from tickets.shapes.tickets import ticket
 from tickets.shapes.users import user
@@ -28,6 +29,7 @@ TIMES = {"created_at", "updated_at", "email_verified_at", "first_responded_at", 
         ("Contact", Contact, contact),
         ("Ticket", Ticket, ticket),
         ("Comment", Comment, comment),
+        ("SlaPolicy", SlaPolicy, sla_policy),
     ],
 )
 def test_it_makes_what_the_examples_show(desk: Desk, name: str, model: type[Base], shape: Any):

@@ -154,8 +154,8 @@ def test_what_is_compiled_of_a_body_is_its_own_schema_alone(monkeypatch: pytest.
     compiled: list[dict[str, Any]] = []
 
     class Noted(Checker):
-        def __init__(self, schema: dict[str, Any], where: str) -> None:
-            super().__init__(schema, where)
+        def __init__(self, schema: dict[str, Any], where: str, *more: Any) -> None:
+            super().__init__(schema, where, *more)
             compiled.append(schema)
 
     monkeypatch.setattr(operation, "Checker", Noted)

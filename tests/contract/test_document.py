@@ -78,6 +78,15 @@ class TestDocument:
         assert failures <= spec["responses"].keys()
 
     @each_operation
+    def test_an_answer_that_can_come_again_says_so(self, spec):
+        """All but what is never stored, and what says that the key cannot be used."""
+        parameters = [DOCUMENT.resolve(parameter)["name"] for parameter in spec.get("parameters", ())]
+        for status, response in spec["responses"].items():
+            stored = status in {"200", "201", "202", "400", "403", "404", "409", "412"}
+            if "Idempotency-Key" in parameters and stored:
+                assert "Idempotency-Replayed" in DOCUMENT.resolve(response)["headers"], status
+
+    @each_operation
     def test_an_operation_has_a_class_of_tests(self, spec):
         [tag] = spec["tags"]
         # A tag with much to test has more than one file: test_tickets.py, test_tickets_bulk.py.

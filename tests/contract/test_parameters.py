@@ -81,10 +81,32 @@ class TestParameters:
             self._read(query)
         assert [(error.pointer, error.where) for error in caught.value.errors] == [(pointer, "query")]
 
-    @pytest.mark.parametrize("query", [b"email=%ff", b"email=\xff", b"%c3=1", b"email=%00", b"email=a%0Ab", b"a\x7f=1"])
-    def test_bad_encoding_and_control_characters_are_refused(self, query):
-        with pytest.raises(InvalidRequest):
+    @pytest.mark.parametrize(
+        ("query", "pointer"),
+        [
+            *((query, "/email") for query in (b"email=%ff", b"email=\xff", b"email=%00", b"email=a%0Ab")),
+            (b"limit=5&a%2Fb=%0A", "/a~1b"),
+            *((query, "") for query in (b"%c3=1", b"a\x7f=1")),
+        ],
+    )
+    def test_bad_encoding_and_control_characters_are_refused_and_named(self, query, pointer):
+        with pytest.raises(InvalidRequest) as caught:
             parse_query(query)
+        assert [(error.pointer, error.where) for error in caught.value.errors] == [(pointer, "query")]
+
+    def test_who_joins_values_with_a_comma_is_told_to_repeat_the_parameter(self):
+        for query, hinted in (("status=open,closed", True), ("status=new", False), ("email=abc,def", False)):
+            with pytest.raises(InvalidRequest) as caught:
+                self._read(query)
+            [error] = caught.value.errors
+            assert error.detail.endswith("; for several values repeat it: status=…&status=…") == hinted
+            assert error.detail in caught.value.detail
+
+    def test_what_is_joined_with_commas_by_itself_has_no_such_hint(self):
+        schema = {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}}
+        with pytest.raises(InvalidRequest) as caught:
+            Parameters([{"name": "expand", "explode": False, "schema": schema}], "query").read([("expand", "a,c")])
+        assert caught.value.errors == [InputError("/expand/1", "must be one of a, b", "query")]
 
     def test_each_unknown_name_is_told(self):
         known = "active, email, limit, share, status, team"

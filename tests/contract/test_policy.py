@@ -125,6 +125,10 @@ PATH_REFERENCES = [
     if name != "organization_id"  # only the operator asks for those, and may see all
 ]
 
+WORDS = [  # what searches in the words of tickets and comments, and so tells what they are
+    (operation, name) for operation in OPERATIONS for name in operation.parameters("query") if name in {"q", "search"}
+]
+
 LISTS = [  # the operator alone lists organizations, and sees all; an entry of a history is of the ticket in the path
     operation
     for operation in GUARDED
@@ -208,6 +212,16 @@ class TestWhoMayCall:
                 assert response.status_code < 300 or response.status_code == 404, response.text
             else:
                 assert operation.scope in problem(response, 403, "insufficient_scope")["detail"]
+
+    @each_reference(WORDS)
+    def test_words_are_searched_only_with_the_scope_for_it(self, client, keys, operation, name):
+        own = [] if operation.scope == "search:read" else [operation.scope]
+        asked = f"{operation.path}?{name}=lem*"
+        answer = client.get(asked, headers={"x-api-key": keys.of("admin", *own, "comments:read")})
+        pointers = (f"/{name}",) if own else ()
+        assert "search:read" in problem(answer, 403, "insufficient_scope", *pointers, where="query")["detail"]
+        for scopes in (["*"], [*own, "search:read"]):
+            assert client.get(asked, headers={"x-api-key": keys.of("admin", *scopes)}).status_code == 200
 
     @each([operation for operation in WITH_BODY if not operation.public])
     def test_who_may_not_call_does_not_learn_what_a_valid_request_is(self, client, keys, operation):

@@ -79,6 +79,14 @@ class TestChecker:
             ("/c", "is not known here; leave it out"),
         ]
 
+    def test_what_answers_show_of_the_entity_is_called_read_only(self):
+        with pytest.raises(InvalidRequest) as caught:
+            Checker(self.SCHEMA, "body", frozenset({"id", "name"})).check({"name": "x", "id": 1, "b": 1})
+        assert {error.pointer: error.detail for error in caught.value.errors} == {
+            "/b": "is not known here; leave it out",
+            "/id": "is read-only here; leave it out",
+        }
+
     def test_pointers_are_escaped_and_lead_into_lists(self):
         assert [pointer for pointer, _ in self._faults({"name": "x", "a/b~c": "1", "tags": ["a", 2]})] == [
             "/a~1b~0c",

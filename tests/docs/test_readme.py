@@ -1,6 +1,11 @@
 """The tour in README does what it says, typed as it is there."""
 
+import ast
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from docs.walk import answers, walk
@@ -24,3 +29,23 @@ def test_the_tour_shows_what_it_promises(tmp_path: Path):
     assert {error["pointer"] for error in nonsense["errors"]} >= {"/subject", "/colour", "/description"}
     assert key["scopes"] == ["tickets:read"]
     assert key["key"].startswith(key["prefix"])
+
+
+def test_the_command_for_types_keeps_null_and_lets_fields_be_added(tmp_path: Path):
+    shutil.copy(shipped("openapi.yaml"), tmp_path)
+    [command] = re.findall(
+        r"^datamodel-codegen (.*?)$", shipped("README.md").read_text().replace("\\\n", ""), re.MULTILINE
+    )
+    program = Path(sys.executable).with_name("datamodel-codegen")
+    subprocess.run([program, *shlex.split(command)], cwd=tmp_path, check=True, capture_output=True)
+    text = (tmp_path / "ticketing.py").read_text()
+    fields = {
+        f"{made.name}.{field.target.id}": ast.unparse(field.annotation)
+        for made in ast.parse(text).body
+        if isinstance(made, ast.ClassDef)
+        for field in made.body
+        if isinstance(field, ast.AnnAssign)
+    }
+    for name in ("Ticket.merged_into_id", "Sla.policy_id", "Actor.id", "SlaAttainment.rate"):
+        assert fields[name].endswith("| None"), fields[name]
+    assert set(re.findall(r"extra=.(\w+)", text)) == {"ignore"}

@@ -12,7 +12,6 @@ from typing import Any
 from service import ProcessService
 
 UNLIMITED = {
-    "TICKETS_RATE_LIMIT_API_KEY": "1000/second",
     "TICKETS_RATE_LIMIT_SESSION": "1000/second",
     "TICKETS_RATE_LIMIT_AUTH": "1000/second",
 }

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickets.clock import HOUR, parse_rfc3339, rfc3339
+from tickets.domain import buckets
 from tickets.domain.buckets import MOST, edges
 from tickets.errors import InvalidRequest
 
@@ -98,6 +99,18 @@ def test_a_day_has_23_or_25_hours_when_clocks_change(zone: str, day: str, hours:
 def test_weeks_begin_on_mondays_and_months_on_the_first(interval: str, expected: list[str]):
     start, end = parse_rfc3339("2026-01-30T12:00:00Z"), parse_rfc3339("2026-02-02T12:00:00Z")
     assert [rfc3339(moment) for moment in edges(start, end, interval, ZoneInfo("Europe/Vienna"))[1:-1]] == expected
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
+@given(moment=MOMENTS)
+def test_a_bucket_begins_where_the_one_before_it_ends(zone: str, interval: str, moment: int):
+    where = ZoneInfo(zone)
+    found = buckets.begin(moment, interval, where)
+    assert found <= moment
+    assert edges(found, moment + 1, interval, where) == [found, moment + 1]
+    # A moment before is in another bucket, which ends here.
+    assert edges(found - 1, found + 1, interval, where) == [found - 1, found, found + 1]
 
 
 def test_there_are_so_many_and_no_more():

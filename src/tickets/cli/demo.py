@@ -11,7 +11,7 @@ from tickets.cli.environment import Command, contract, ready_database
 from tickets.cli.failures import program
 from tickets.cli.output import json_option, show
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import api_keys, comments, contacts, entities, lifecycle, organizations, teams, users
+from tickets.domain import api_keys, comments, contacts, entities, lifecycle, organizations, sla_policies, teams, users
 from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
 from tickets.models import Organization, Team
@@ -43,6 +43,17 @@ _PASSWORD = {
     "description": "The page for it is gone.",
     "tags": ["account"],
 }
+_INCIDENTS = {
+    "name": "Incidents",
+    "targets": {
+        "urgent": {"first_response_minutes": 5, "resolution_minutes": 60},
+        "high": {"first_response_minutes": 15, "resolution_minutes": 240},
+        "medium": {"first_response_minutes": 60, "resolution_minutes": 480},
+        "low": {"first_response_minutes": 240, "resolution_minutes": 1440},
+    },
+}
+_RATE_LIMIT = "100/second"
+"""Of the key, so that a tour pasted in one go is not stopped by the limit of every other key."""
 _EMPTY = Statement(
     select((func.count() == 0).label("empty")).select_from(Organization).where(Organization.deleted_at.is_(None))
 )
@@ -83,7 +94,7 @@ def _fill(tx: Transaction) -> str:
     cleo = users.create(tx, SYSTEM, acme.id, email="cleo@acme.example", name="Cleo User", role="user")
     support = entities.add(tx, SYSTEM, Team, organization_id=acme.id, name="Support", description="First line.")
     teams.add_member(tx, support, ben)
-    record, key = api_keys.create(tx, ada, name="Demo")
+    record, key = api_keys.create(tx, ada, name="Demo", rate_limit=_RATE_LIMIT)
     contacts.create(tx, SYSTEM, acme.id, email=cleo.email, name=cleo.name, user_id=cleo.id)
     dan = contacts.create(tx, SYSTEM, acme.id, **_DAN)
 
@@ -99,6 +110,9 @@ def _fill(tx: Transaction) -> str:
     comments.create(tx, acting(ben), invoice, body="Billing corrects it tomorrow.", visibility="internal")
     lifecycle.change(tx, acting(ben), invoice, {"status": "pending"})
     lifecycle.change(tx, acting(ben), password, {"status": "resolved"})
+    # After the tickets, whose examples show the due times that are built in.
+    conditions = {"types": ["incident"], "team_ids": [support.id]}
+    sla_policies.create(tx, acme.id, {**_INCIDENTS, "conditions": conditions})
     return key
 
 

@@ -58,6 +58,17 @@ class Document:
             node = target
         return node
 
+    def shown(self, response: dict[str, Any], fields: frozenset[str]) -> frozenset[str]:
+        """Name what a Response Object shows of the entity that a body describes.
+
+        Args:
+            response: the answer.
+            fields: of the body; where not all of them are shown, it describes something else, and nothing is.
+        """
+        content = response.get("content", {}).get("application/json")
+        shown = frozenset(self.resolve(content["schema"]).get("properties", ()) if content else ())
+        return shown if fields <= shown else frozenset()
+
     def methods(self, path: str) -> tuple[str, ...]:
         """Tell which methods a path takes; none when there is no such path."""
         return next((methods for pattern, methods in self._paths if pattern.fullmatch(path)), ())

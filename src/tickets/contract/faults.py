@@ -29,19 +29,23 @@ _FORMATS = {
 _UNKNOWN = "does not fit its description in openapi.yaml"
 
 
-def faults_of(error: jsonschema_rs.ValidationError, schema: Any, where: str) -> list[InputError]:
+def faults_of(
+    error: jsonschema_rs.ValidationError, schema: Any, where: str, shown: frozenset[str] = frozenset()
+) -> list[InputError]:
     """Name the faults that one error of the validator stands for.
 
     Args:
         error: what the validator found.
         schema: the whole schema that it checked against.
         where: ``body``, ``query``, ``path`` or ``header``.
+        shown: what answers show of the entity that is described, whether it can be sent or not.
     """
     path = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error.instance_path)
     kind: Any = error.kind
     if kind.name == "additionalProperties":
-        names = kind.unexpected
-        return [InputError(f"{path}/{escaped(name)}", "is not known here; leave it out", where) for name in names]
+        words = dict.fromkeys(() if path else shown, "is read-only here; leave it out")
+        unknown = "is not known here; leave it out"
+        return [InputError(f"{path}/{escaped(name)}", words.get(name, unknown), where) for name in kind.unexpected]
     if kind.name == "required":
         return [InputError(f"{path}/{escaped(kind.property)}", "is required", where)]
     if kind.name == "oneOf" and "discriminator" in _rule(error, schema):

@@ -76,12 +76,12 @@ class Plan:
         self.operation_id: str = operation.operation_id
         self.method: str = operation.method.upper()
         self.handler: Callable[..., Any] = operation.function
-        self.policy = Policy(spec)
         self.rate_limit: str = spec.get("x-rate-limit", "")
         self.long = spec.get("x-execution") == "thread"
         self.secret = spec.get("x-secret-response", False)
         self._runtime = runtime
         parameters = operation.parameters
+        self.policy = Policy(spec, parameters)
         self._long_with = frozenset(p["name"] for p in parameters if p.get("x-execution") == "thread")
         self._query = Parameters([p for p in parameters if p["in"] == "query"], "query")
         self._read_query = lru_cache(maxsize=256)(lambda query: self._query.read(parse_query(query)))
@@ -89,14 +89,15 @@ class Plan:
         self._headers = Parameters(headers, "header")
         self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
         body = _body_schema(operation)
-        self._body = Checker(body, "body") if operation.request_body else None
         self._fields = frozenset(body.get("properties", ()))
-        self._needs_body = self._body is not None and operation.request_body.get("required", False)
+        self._needs_body = bool(operation.request_body) and operation.request_body.get("required", False)
         self._status = next(int(status) for status in spec["responses"] if status.startswith("2"))
         success = document.resolve(_raw(document, operation)["responses"][str(self._status)])
-        shown = success.get("headers", {})
-        self._has_etag = "ETag" in shown
-        self._location = _location(document, success) if "Location" in shown else None
+        answered = success.get("headers", {})
+        self._has_etag = "ETag" in answered
+        self._location = _location(document, success) if "Location" in answered else None
+        shown = document.shown(success, self._fields)
+        self._body = Checker(body, "body", shown) if operation.request_body else None
         self._writes = self.method != "GET"
         self._in_stages = iscoroutinefunction(self.handler)
 
@@ -115,6 +116,8 @@ class Plan:
         caller = self._admit(scope, exchange)
         headers = self._read_headers(scope)
         arguments = self._arguments(scope)
+        if caller is not None:
+            self.policy.check_parameters(caller, arguments)
         if self._body is not None:
             arguments["body"] = await self._read_body(scope, receive, exchange)
         elif exchange.sends_body:

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 from tickets.clock import parse_rfc3339
 from tickets.contract.faults import MAX_ERRORS, escaped, invalid, one_fault
 from tickets.contract.validation import Checker
-from tickets.errors import InputError
+from tickets.errors import InputError, InvalidRequest
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?", re.ASCII)
@@ -68,11 +68,21 @@ class Parameters:
         if faults:
             raise invalid(faults[:MAX_ERRORS])
         if values or self.are_required:
-            self._checker.check(values)
+            try:
+                self._checker.check(values)
+            except InvalidRequest as found:
+                raise invalid([self._hinted(fault, values) for fault in found.errors]) from None
         for name in self._times:
             if name in values:
                 values[name] = parse_rfc3339(values[name])
         return values
+
+    def _hinted(self, fault: InputError, values: Mapping[str, Any]) -> InputError:
+        """Tell who wrote several values with commas between how they are written here."""
+        _, name, *place = fault.pointer.split("/")
+        if not place or name not in self._lists - self._joined or "," not in str(values[name][int(place[0])]):
+            return fault
+        return fault._replace(detail=f"{fault.detail}; for several values repeat it: {name}=…&{name}=…")
 
 
 def _reader(schema: dict[str, Any]) -> Callable[[str], Any]:
@@ -103,17 +113,18 @@ def parse_query(query: bytes) -> list[tuple[str, str]]:
         if not part:
             continue
         name, _, value = part.partition(b"=")
-        pairs.append((_decoded(name), _decoded(value)))
+        known = _decoded(name, "")
+        pairs.append((known, _decoded(value, f"/{escaped(known)}")))
     return pairs
 
 
-def _decoded(raw: bytes) -> str:
+def _decoded(raw: bytes, pointer: str) -> str:
     if b"+" in raw:
         raw = raw.replace(b"+", b" ")
     try:
         text = (unquote_to_bytes(raw) if b"%" in raw else raw).decode()
     except UnicodeDecodeError:
-        raise one_fault("query", "", "is not UTF-8 in percent-encoding") from None
+        raise one_fault("query", pointer, "is not UTF-8 in percent-encoding") from None
     if not text.isprintable() and any(ord(character) < 32 or ord(character) == 127 for character in text):  # noqa: PLR2004 - ASCII's control characters
-        raise one_fault("query", "", "contains a control character")
+        raise one_fault("query", pointer, "contains a control character")
     return text

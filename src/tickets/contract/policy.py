@@ -1,9 +1,10 @@
 """Who may call an operation: ``x-roles`` and ``x-scope`` of the contract, enforced here alone."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tickets.domain.access import Principal
-from tickets.errors import Forbidden, InsufficientScope
+from tickets.errors import Forbidden, InputError, InsufficientScope
 
 
 class Policy:
@@ -11,17 +12,19 @@ class Policy:
 
     Args:
         operation: its Operation Object.
+        parameters: its resolved Parameter Objects; one with an ``x-scope`` needs that scope too.
 
     Raises:
         ValueError: an operation that needs credentials names no roles or no scope.
     """
 
-    def __init__(self, operation: dict[str, Any]) -> None:
+    def __init__(self, operation: dict[str, Any], parameters: Sequence[dict[str, Any]]) -> None:
         self.public = operation.get("security") == []
         if not self.public and not (operation.get("x-roles") and operation.get("x-scope")):
             raise ValueError(f"{operation['operationId']} needs x-roles and x-scope, or `security: []`.")
         self._roles = frozenset(operation.get("x-roles", ()))
         self._scope: str = operation.get("x-scope", "")
+        self._more = {p["name"]: (p["x-scope"], p["in"]) for p in parameters if "x-scope" in p}
 
     def check(self, caller: Principal) -> None:
         """Let the caller pass.
@@ -35,3 +38,19 @@ class Policy:
             raise Forbidden(f"This needs one of the roles: {allowed}. Yours is {caller.role}.")
         if self._scope not in caller.scopes and "*" not in caller.scopes and self._scope != "none":
             raise InsufficientScope(f"This needs a key with the scope {self._scope}; make one that has it.")
+
+    def check_parameters(self, caller: Principal, given: Iterable[str]) -> None:
+        """Let the caller ask with these parameters.
+
+        Args:
+            caller: who asks.
+            given: the names of what they sent.
+
+        Raises:
+            InsufficientScope: the key has not the scope for one of them.
+        """
+        for name in self._more.keys() & given:
+            scope, where = self._more[name]
+            if scope not in caller.scopes and "*" not in caller.scopes:
+                detail = f"{name} needs a key with the scope {scope}; make one that has it."
+                raise InsufficientScope(detail, errors=[InputError(f"/{name}", detail, where)])

@@ -77,9 +77,10 @@ class Checker:
     Args:
         schema: an OpenAPI 3.0 Schema Object without references.
         where: what it describes: ``body``, ``query``, ``path`` or ``header``.
+        shown: what answers show of the entity that it describes.
     """
 
-    def __init__(self, schema: dict[str, Any], where: str) -> None:
+    def __init__(self, schema: dict[str, Any], where: str, shown: frozenset[str] = frozenset()) -> None:
         self._schema = json_schema(schema)
         # The mask keeps values out of the validator's own words, wherever those may be logged.
         self._validator = jsonschema_rs.validator_for(
@@ -89,6 +90,7 @@ class Checker:
             mask="the value",
         )
         self._where = where
+        self._shown = shown
 
     def check(self, value: Any) -> None:
         """Accept a value or tell everything that is wrong with it.
@@ -103,7 +105,7 @@ class Checker:
         faults = []
         for error in errors:
             if not any((cause, error.instance_path) in found for cause in _CAUSES.get(error.kind.name, ())):
-                faults.extend(faults_of(error, self._schema, self._where))
+                faults.extend(faults_of(error, self._schema, self._where, self._shown))
         raise invalid(list(dict.fromkeys(faults))[:MAX_ERRORS])
 
     def _errors(self, value: Any) -> Iterable[jsonschema_rs.ValidationError]:

@@ -40,13 +40,16 @@ def unavailable(error: sqlite3.DatabaseError) -> Exception:
 
 
 @cache
-def _uniques(table: Table) -> dict[str, str]:
-    """Map SQLite's words for a broken constraint to the field the caller sent."""
+def _uniques(table: Table) -> dict[str, tuple[str, str]]:
+    """Map SQLite's words for a broken constraint to the field the caller sent, and to what finds who has it."""
     found = {}
     for index in table.indexes:
         if index.unique:
             columns = [column.name for column in index.columns]
-            found[", ".join(f"{table.name}.{name}" for name in columns)] = columns[-1]
+            found[", ".join(f"{table.name}.{name}" for name in columns)] = (
+                columns[-1],
+                index.info.get("found_with", ""),
+            )
     return found
 
 
@@ -55,8 +58,9 @@ def integrity(error: sqlite3.IntegrityError, table: Any) -> Exception:
     prefix = "UNIQUE constraint failed: "
     message = str(error)
     if table is not None and message.startswith(prefix):
-        field = _uniques(table).get(message.removeprefix(prefix))
+        field, look_up = _uniques(table).get(message.removeprefix(prefix), ("", ""))
         if field:
-            detail = f"Another record already has this {field}; choose a different one."
+            more = f", or take that record: {look_up} finds it" if look_up else ""
+            detail = f"Another record already has this {field}; choose a different one{more}."
             return AlreadyExists(detail, errors=[InputError(f"/{field}", detail)])
     return error

@@ -10,6 +10,22 @@ MOST = 400
 """Most buckets: a year of days, two weeks of hours."""
 _NEVER = 2**63 - 1
 _HOUR = timedelta(hours=1)
+_BEFORE = {"hour": 3 * clock.HOUR, "day": 3 * clock.DAY, "week": 15 * clock.DAY, "month": 63 * clock.DAY}
+"""From so long before a moment on, at least one bucket begins."""
+
+
+def begin(moment: int, interval: str, zone: ZoneInfo) -> int:
+    """Return when the bucket began that a moment is in; where the calendar does, if that is later.
+
+    Args:
+        moment: in milliseconds since 1970.
+        interval: as `edges` takes it.
+        zone: whose clocks count.
+    """
+    found = max(moment - _BEFORE[interval], clock.FIRST)
+    while (following := _next(found, interval, zone)) <= moment:
+        found = following
+    return found
 
 
 def edges(start: int, end: int, interval: str, zone: ZoneInfo) -> list[int]:

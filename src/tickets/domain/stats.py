@@ -91,7 +91,10 @@ NOTHING = Spread()
 
 
 class Attainment(NamedTuple):
-    """How many targets were met and missed; what is neither is open still."""
+    """How many targets were met and missed.
+
+    What is neither is open still; or it is a first response to what was resolved in time without one.
+    """
 
     met: int = 0
     missed: int = 0
@@ -205,7 +208,8 @@ def _created(group_by: str) -> Statement:
         _ticket.created_at,
         group_by,
         _lengths(waited, _ticket.first_responded_at.is_not(None)),
-        _how_many(answered <= _ticket.first_response_due_at).label("answered_in_time"),
+        # Nobody answered what was resolved without a word: its clock stopped, but nothing was met.
+        _how_many(_ticket.first_responded_at <= _ticket.first_response_due_at).label("answered_in_time"),
         _how_many(answered_or_now > _ticket.first_response_due_at).label("answered_late"),
         _how_many(_ticket.resolved_at <= _ticket.resolution_due_at).label("resolved_in_time"),
         _how_many(resolved_or_now > _ticket.resolution_due_at).label("resolved_late"),

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -58,9 +58,11 @@ def _tag(key: bytes, payload: bytes, binding: bytes) -> bytes:
     return hmac.digest(key, binding + payload, "sha256")[:_TAG]
 
 
-def binding(list_name: str, caller: Principal, where: Mapping[str, Any], sort: str) -> bytes:
+def binding(list_name: str, caller: Principal, where: Mapping[str, Sequence[Any]], sort: str) -> bytes:
     """Condense what a cursor is good for into 32 bytes."""
     who = caller.user_id if not caller.is_staff else None
+    # Of several values any fits: in whichever order they come, the list is the same.
+    where = {name: sorted(values, key=msgspec.json.encode) for name, values in where.items()}
     parts = msgspec.json.encode([list_name, caller.organization_id, who, where, sort], order="deterministic")
     return hashlib.sha256(parts).digest()
 

@@ -13,8 +13,18 @@ class Contact(Entity, Base):
 
     __tablename__ = "contacts"
     __table_args__ = (
-        Index("uq_contacts_organization_id_email", "organization_id", "email", unique=True),
-        Index("uq_contacts_organization_id_external_id", "organization_id", "external_id", unique=True),
+        Index(
+            "uq_contacts_organization_id_email",
+            *("organization_id", "email"),
+            unique=True,
+            info={"found_with": "GET /contacts?email="},
+        ),
+        Index(
+            "uq_contacts_organization_id_external_id",
+            *("organization_id", "external_id"),
+            unique=True,
+            info={"found_with": "GET /contacts?external_id="},
+        ),
         Index("uq_contacts_user_id", "user_id", unique=True),
         Index("ix_contacts_organization_id_created_at", "organization_id", "created_at", "id"),
         Index("ix_contacts_organization_id_updated_at", "organization_id", "updated_at", "id"),

@@ -16,7 +16,7 @@ class Organization(Entity, Base):
 
     __tablename__ = "organizations"
     __table_args__ = (
-        Index("uq_organizations_slug", "slug", unique=True),
+        Index("uq_organizations_slug", "slug", unique=True, info={"found_with": "GET /organizations?slug="}),
         Index("ix_organizations_created_at", "created_at", "id"),
         Index("ix_organizations_updated_at", "updated_at", "id"),
         Index("ix_organizations_name", "name", "id"),
