@@ -424,3 +424,17 @@ class TestSearchOfTheList:
     def test_other_filters_that_match_nothing_leave_nothing(self, tenant: Tenant, admin: Client):
         tenant.ticket()
         assert admin.get("/tickets", params={"search": "printer", "contact_id": NOBODY}).json()["data"] == []
+
+    @pytest.mark.parametrize("q", ["printer", "e-mail", 'a"', "AND", "{id}xpri* OR 2x*", "pri*"])
+    def test_no_text_gets_to_the_index_where_another_filter_matches_nothing(
+        self, tenant: Tenant, admin: Client, q: str
+    ):
+        tenant.ticket()
+        asked = {"search": q.format(id=tenant.id)}
+        nobody = tenant.client("user")  # who has no contact
+        for client, more in ((nobody, {}), (nobody, {"tag": "vip"}), (admin, {"assigned_to": "9" * 19})):
+            for page in ({}, {"page": 1}):
+                answer = client.get("/tickets", params={**asked, **more, **page})
+                assert answer.status_code == 200, answer.text
+                assert answer.json()["data"] == []
+        assert found(nobody, asked["search"]) == []

@@ -7,6 +7,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from tickets.domain import (
 )
 from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
-from tickets.domain.listings import TICKETS
+from tickets.domain.listings import tickets
 from tickets.errors import InvalidTransition
 from tickets.models import Comment, Ticket
 from tickets.models.search import PLACES
@@ -43,6 +44,7 @@ PARTS = st.one_of(
 QUERIES = st.lists(PARTS, min_size=1, max_size=3).map(" ".join)
 _COMMENT = Statement(select(*Comment.__table__.c).where(Comment.id == bindparam("id")))
 _NEWEST = Statement(select(*Ticket.__table__.c).order_by(Ticket.id.desc()).limit(1))
+TAGS = st.lists(st.sampled_from(("new", "vip")), unique=True)
 VISIBILITIES = st.sampled_from(("public", "internal"))
 
 
@@ -88,10 +90,10 @@ class Desk(RuleBasedStateMachine):
         rows = self.tx._connection.execute(sql, where)
         return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in rows]
 
-    @rule(target=tickets, of=st.integers(0, 1), whose=st.integers(0, 1), subject=TEXTS, description=TEXTS)
-    def raise_ticket(self, of: int, whose: int, subject: str, description: str) -> int:
+    @rule(target=tickets, of=st.integers(0, 1), whose=st.integers(0, 1), subject=TEXTS, description=TEXTS, tags=TAGS)
+    def raise_ticket(self, of: int, whose: int, subject: str, description: str, tags: list[str]) -> int:
         caller, known = self.people[of]
-        fields = {"subject": subject, "description": description, "contact_id": known[whose].id}
+        fields = {"subject": subject, "description": description, "contact_id": known[whose].id, "tags": tags}
         return lifecycle.create(self.tx, caller, fields).id
 
     def ticket(self, ticket_id: int) -> tuple[Any, Any, list[Any]]:
@@ -154,8 +156,8 @@ class Desk(RuleBasedStateMachine):
             raise InvalidTransition(changed.subject)
 
     @precondition(lambda self: self.people)
-    @rule(of=st.integers(0, 1), seen=st.sampled_from((None, 0, 1)), q=QUERIES)
-    def look(self, of: int, seen: int | None, q: str) -> None:
+    @rule(of=st.integers(0, 1), seen=st.sampled_from((None, 0, 1)), q=QUERIES, tags=TAGS)
+    def look(self, of: int, seen: int | None, q: str, tags: list[str]) -> None:
         self.tx.settle()
         caller, known = self.people[of]
         where = {"organization_id": [caller.organization_id]}
@@ -165,9 +167,16 @@ class Desk(RuleBasedStateMachine):
         page = search.SEARCH.page(self.tx, where={**where, "q": [q]}, sort="", limit=200)
         assert sorted(row.id for row in page.rows) == expected
         assert all(row.found for row in page.rows)
-        listed = TICKETS.page(self.tx, where={**where, "search": [q]}, sort="-created_at", limit=200)
+        self.check_list(where, q, expected)
+        tagged = {row.id for row in self.read(Ticket) if not tags or set(tags) & set(msgspec.json.decode(row.tags))}
+        self.check_list({**where, **({"tag": tags} if tags else {})}, q, sorted(tagged & set(expected)))
+
+    def check_list(self, where: dict[str, Any], q: str, expected: list[int]) -> None:
+        where = {**where, "search": [q]}
+        listing = tickets(where)
+        listed = listing.page(self.tx, where=where, sort="-created_at", limit=200)
         assert sorted(row.id for row in listed.rows) == expected
-        assert TICKETS.count(self.tx, {**where, "search": [q]}) == len(expected)
+        assert listing.count(self.tx, where) == len(expected)
 
     def brute(self, organization_id: int, contact_id: int | None, q: str) -> list[int]:
         found = []
@@ -224,21 +233,23 @@ def desk(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
         texts = ["the"] + [word for word, each in (("third", 3), ("tenth", 10), ("rare", 99)) if number % each == 0]
         texts += ["old"] if number < 60 else []
         # Of another tenant every second, and the older the more often.
-        lifecycle.create(tx, callers[number % 2], {"subject": " ".join(texts), "description": "x"})
+        tags = [tag for tag, each in (("vip", 4), ("new", 6)) if number % each == 0]
+        lifecycle.create(tx, callers[number % 2], {"subject": " ".join(texts), "description": "x", "tags": tags})
         if number % 5 == 0:
             ticket = tx.one(_NEWEST)
             for _ in range(number % 7):
                 comments.create(tx, callers[number % 2], ticket, body=" ".join(texts[1:]) or "nothing")
     # Times in no order of the ids, some of them equal.
-    tx._connection.execute("UPDATE tickets SET created_at = (id * 7919) % 40, updated_at = id")
+    for table, key in (("tickets", "id"), ("ticket_tags", "ticket_id")):
+        tx._connection.execute(f"UPDATE {table} SET created_at = ({key} * 7919) % 40, updated_at = {key}")
     tx.settle()
     yield tx, callers[0].organization_id
     connection.rollback()
     connection.close()
 
 
-def ids_of(tx: Any, organization_id: int, word: str, order: str) -> list[int]:
-    sql = f"SELECT id FROM tickets WHERE organization_id = ? AND subject LIKE ? ORDER BY {order}"
+def ids_of(tx: Any, organization_id: int, word: str, order: str, condition: str = "1") -> list[int]:
+    sql = f"SELECT id FROM tickets WHERE organization_id = ? AND subject LIKE ? AND {condition} ORDER BY {order}"
     return [row[0] for row in tx._connection.execute(sql, [organization_id, f"%{word}%"])]
 
 
@@ -260,23 +271,37 @@ def walked(listing: Any, tx: Any, **asked: Any) -> tuple[list[int], list[int]]:
     return there, back
 
 
+LISTS: dict[str, tuple[dict[str, list[Any]], str]] = {
+    "all": ({}, "1"),
+    "a tag": ({"tag": ["vip"]}, "tags LIKE '%vip%'"),
+    "two tags": ({"tag": ["vip", "new"]}, "(tags LIKE '%vip%' OR tags LIKE '%new%')"),
+}
+
+
 @pytest.mark.parametrize("word", ["the", "th*", "third", "tenth", "rare", "old", "the third", '"the third"', "none"])
 class TestPages:
     """Few matches and many, near and far: each is found once, whichever way it is looked for."""
 
+    @pytest.mark.parametrize("asked", LISTS.values(), ids=LISTS)
     @pytest.mark.parametrize("sort", ["created_at", "-created_at", "updated_at", "-updated_at"])
-    def test_a_list_that_is_searched_keeps_its_order(self, desk: tuple[Any, int], word: str, sort: str):
+    def test_a_list_that_is_searched_keeps_its_order(
+        self, desk: tuple[Any, int], word: str, sort: str, asked: tuple[dict[str, list[Any]], str]
+    ):
         tx, mine = desk
+        filters, condition = asked
         way = "DESC" if sort.startswith("-") else "ASC"
-        expected = ids_of(tx, mine, word.strip('*"'), f"{sort.removeprefix('-')} {way}, id {way}")
-        where = {"organization_id": [mine], "search": [word]}
-        assert walked(TICKETS, tx, where=where, sort=sort, limit=7) == (expected, expected)
-        assert TICKETS.count(tx, where) == len(expected)
-        page = TICKETS.page(tx, where=where, sort=sort, limit=5, offset=9)
+        expected = ids_of(tx, mine, word.strip('*"'), f"{sort.removeprefix('-')} {way}, id {way}", condition)
+        where = {"organization_id": [mine], **filters, "search": [word]}
+        listing = tickets(where)
+        assert walked(listing, tx, where=where, sort=sort, limit=7) == (expected, expected)
+        assert listing.count(tx, where) == len(expected)
+        page = listing.page(tx, where=where, sort=sort, limit=5, offset=9)
         assert [row.id for row in page.rows] == expected[9:14]
         assert (page.next is None) == (len(expected) <= 14)
-        open_ones = {**where, "status": ["closed"]}
-        assert TICKETS.page(tx, where=open_ones, sort=sort, limit=5).rows == []
+        for nothing in ({"type": ["incident"]}, {"type": []}, {"assignee_id": []}, {"own_contact_id": []}):
+            none = {**where, **nothing}
+            assert tickets(none).page(tx, where=none, sort=sort, limit=5).rows == []
+            assert tickets(none).count(tx, none) == 0
 
     def test_a_search_meets_all_by_weight_or_by_age(self, desk: tuple[Any, int], word: str):
         tx, mine = desk

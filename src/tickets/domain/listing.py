@@ -111,7 +111,7 @@ class Listing:
             position: where it begins; the start of the list when None.
             offset: rows to leave out first.
         """
-        if _is_empty(where):
+        if is_empty(where):
             return Slice([], None, None)
         backwards = position is not None and position.backwards
         where, begin = self._begin(_once(where), sort, position)
@@ -153,7 +153,7 @@ class Listing:
 
     def count(self, tx: Transaction, where: Mapping[str, Sequence[Any]]) -> int:
         """Count the rows on all pages."""
-        if _is_empty(where):
+        if is_empty(where):
             return 0
         where = _once(where)
         found: int = tx.one(self._count(_shape(where)), now=clock.now(), **_values(where)).count
@@ -317,7 +317,8 @@ def _cut(query: Any, *, leaping: bool) -> Any:
     return query.offset(bindparam("offset")) if leaping else query
 
 
-def _is_empty(where: Mapping[str, Sequence[Any]]) -> bool:
+def is_empty(where: Mapping[str, Sequence[Any]]) -> bool:
+    """Tell whether a filter matches nothing, and so nothing is listed."""
     return any(len(values) == 0 for values in where.values())
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, s
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.indexing import prefix, sight
-from tickets.domain.listing import Position, Slice, slice_of
+from tickets.domain.listing import Position, Slice, is_empty, slice_of
 from tickets.domain.snippets import snippet
 from tickets.domain.words import Phrase, asked
 from tickets.errors import InputError, InvalidRequest
@@ -109,21 +109,33 @@ def read(text: str, parameter: str) -> list[Phrase]:
     return phrases
 
 
-def expression(where: Mapping[str, Sequence[Any]], phrases: Sequence[Phrase]) -> str:
-    """Write what FTS5 shall match: every phrase, in words of the organization, that the caller may see.
+class Match(NamedTuple):
+    """What FTS5 is asked for. It is made of words alone, by `of`: no text that somebody typed gets there.
 
-    Args:
-        where: ``organization_id``, and for a user ``own_contact_id``.
-        phrases: what was asked for, at least one.
+    Attributes:
+        expression: in FTS5's own language.
+        is_open: whether it has the beginning of a word, for which FTS5 puts together all that begins so.
     """
-    (of,) = where["organization_id"]
-    seen = [f'"{sight(of, contact_id)}"' for contact_id in where.get("own_contact_id", ())]
-    # Letters, digits and symbols between quotes: nothing in there has a meaning for FTS5.
-    asked_for = [f'"{" ".join(_prefixed(of, phrase))}"{" *" if phrase.is_open else ""}' for phrase in phrases]
-    return " AND ".join(seen + asked_for)
+
+    expression: str
+    is_open: bool
+
+    @classmethod
+    def of(cls, where: Mapping[str, Sequence[Any]], phrases: Sequence[Phrase]) -> "Match":
+        """Ask for every phrase, in words of the organization, in what the caller may see.
+
+        Args:
+            where: ``organization_id``, and for a user ``own_contact_id``.
+            phrases: what was asked for, at least one.
+        """
+        (of,) = where["organization_id"]
+        seen = [f'"{sight(of, contact_id)}"' for contact_id in where.get("own_contact_id", ())]
+        # Letters, digits and symbols between quotes: nothing in there has a meaning for FTS5.
+        asked_for = [f'"{" ".join(_prefixed(of, phrase))}"{" *" if phrase.is_open else ""}' for phrase in phrases]
+        return cls(" AND ".join(seen + asked_for), any(phrase.is_open for phrase in phrases))
 
 
-def newest(tx: Transaction, match: str, most: int) -> list[int]:
+def newest(tx: Transaction, match: Match, most: int) -> list[int]:
     """Return the places of the newest documents that match, as many as are wanted."""
     return _places(tx, _DOWNWARDS, match, _LAST, most)
 
@@ -153,10 +165,12 @@ class Search:
             limit: most tickets.
             position: where the page begins; a key of None is a place among the newest.
         """
-        phrases = read(where["q"][0], "q")
-        if not phrases or where.get("own_contact_id") == []:
+        if is_empty(where):
             return Slice([], None, None)
-        match = expression(where, phrases)
+        phrases = read(where["q"][0], "q")
+        if not phrases:
+            return Slice([], None, None)
+        match = Match.of(where, phrases)
         places = []
         if position is None or position.key is not None:
             # More where a cursor is given: it stays good when there came to be more than were weighed at first.
@@ -218,12 +232,12 @@ def _beside(hits: list[_Hit], position: Position | None) -> list[_Hit]:
     return [hit for hit in hits if hit[:2] < here]
 
 
-def _by_age(tx: Transaction, match: str, limit: int, position: Position | None, places: list[int]) -> list[_Hit]:
+def _by_age(tx: Transaction, match: Match, limit: int, position: Position | None, places: list[int]) -> list[_Hit]:
     """Walk the index until there is one ticket more than are wanted.
 
     Args:
         tx: where to read.
-        match: see `expression`.
+        match: what is asked for.
         limit: most tickets.
         position: where the walk begins; at the newest when None.
         places: what was read from there already.
@@ -246,8 +260,8 @@ def _by_age(tx: Transaction, match: str, limit: int, position: Position | None, 
     return list(hits.values())
 
 
-def _places(tx: Transaction, way: Statement, match: str, place: int, limit: int) -> list[int]:
-    return [row.rowid for row in tx.all(way, match=match, place=place, limit=limit)]
+def _places(tx: Transaction, way: Statement, match: Match, place: int, limit: int) -> list[int]:
+    return [row.rowid for row in tx.all(way, match=match.expression, place=place, limit=limit)]
 
 
 def _beyond(ticket_id: int, *, backwards: bool) -> int:
