@@ -314,11 +314,91 @@ class TestPages:
         assert sorted(there, reverse=True) == expected
 
 
-def test_a_ticket_with_more_comments_than_places_keeps_those_it_has(tx: Any):
-    made = organizations.create(tx, name="Full")
-    user = users.create(tx, SYSTEM, made.id, email="a@full.example", name="A", role="admin")
-    contacts.create(tx, SYSTEM, made.id, email="c@full.example", name="C", user_id=user.id)
-    caller = Principal(user.id, made.id, "admin", "A", frozenset({"*"}))
+@pytest.fixture
+def caller(tx: Any) -> Principal:
+    """Somebody whose tickets are their own contact's, of an organization with nothing in it."""
+    made = organizations.create(tx, name="Made")
+    user = users.create(tx, SYSTEM, made.id, email="a@made.example", name="A", role="admin")
+    contacts.create(tx, SYSTEM, made.id, email="c@made.example", name="C", user_id=user.id)
+    return Principal(user.id, made.id, "admin", "A", frozenset({"*"}))
+
+
+class TestResults:
+    def shown(self, tx: Any, caller: Principal, limit: int, q: str = "printer") -> list[Any]:
+        """Walk to the end, and check that the way back shows the same."""
+        asked = {"where": {"organization_id": [caller.organization_id], "q": [q]}, "sort": "", "limit": limit}
+        there, page = [], search.SEARCH.page(tx, **asked)
+        while True:
+            assert len(page.rows) <= limit
+            there += [(row.id, row.found) for row in page.rows]
+            if page.next is None:
+                break
+            page = search.SEARCH.page(tx, **asked, position=page.next)
+        back = [(row.id, row.found) for row in page.rows]
+        while page.prev is not None:
+            page = search.SEARCH.page(tx, **asked, position=page.prev)
+            back = [(row.id, row.found) for row in page.rows] + back
+        assert back == there
+        return there
+
+    @pytest.mark.parametrize("most", [3, 4, 7, 20, 1_000])
+    def test_what_a_result_shows_is_the_same_on_any_page(
+        self, tx: Any, caller: Principal, monkeypatch: pytest.MonkeyPatch, most: int
+    ):
+        monkeypatch.setattr(search, "MOST_RANKED", most)
+        expected = []
+        for number in range(9):
+            subject = "printer" if number % 3 else "other"
+            ticket = lifecycle.create(tx, caller, {"subject": subject, "description": "x"})
+            said = [comments.create(tx, caller, ticket, body=f"printer {each}").id for each in range(number)]
+            fields = [("subject", None)] if number % 3 else []
+            if fields or said:
+                expected.append((ticket.id, [*fields, *(("comment", each) for each in said[:-4:-1])]))
+        tx.settle()
+        for limit in (1, 2, 3, 8, 50):
+            shown = self.shown(tx, caller, limit)
+            if most < 1_000:
+                assert [(ticket, [each[:2] for each in found]) for ticket, found in shown] == expected[::-1]
+            else:
+                assert [ticket for ticket, _ in sorted(shown)] == [ticket for ticket, _ in expected]
+
+    def test_a_walk_by_weight_meets_all_that_was_there_whatever_is_raised_meanwhile(
+        self, tx: Any, caller: Principal, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(search, "MOST_RANKED", 10)
+        there = [lifecycle.create(tx, caller, {"subject": "printer", "description": "x"}).id for _ in range(10)]
+        tx.settle()
+        asked = {"where": {"organization_id": [caller.organization_id], "q": ["printer"]}, "sort": "", "limit": 4}
+        page = search.SEARCH.page(tx, **asked)
+        seen = [row.id for row in page.rows]
+        for _ in range(25):
+            lifecycle.create(tx, caller, {"subject": "printer " * 3, "description": "x"})
+        tx.settle()
+        while page.next is not None:
+            page = search.SEARCH.page(tx, **asked, position=page.next)
+            seen += [row.id for row in page.rows]
+        assert seen == there[::-1]
+
+    @pytest.mark.parametrize("most", [3, 1_000])
+    def test_a_page_ends_early_where_its_texts_are_long(
+        self, tx: Any, caller: Principal, monkeypatch: pytest.MonkeyPatch, most: int
+    ):
+        monkeypatch.setattr(search, "MOST_RANKED", most)
+        for _ in range(7):
+            ticket = lifecycle.create(tx, caller, {"subject": "x", "description": "much to read " * 3_000 + "printer"})
+            comments.create(tx, caller, ticket, body="much more to read " * 2_000 + "printer")
+        tx.settle()
+        asked = {"where": {"organization_id": [caller.organization_id], "q": ["printer"]}, "sort": ""}
+        page = search.SEARCH.page(tx, **asked, limit=200)
+        assert 1 <= len(page.rows) <= 3
+        shown = self.shown(tx, caller, 200)
+        assert shown == self.shown(tx, caller, 1)
+        assert len(shown) == 7
+        monkeypatch.setattr(search, "_MOST_READ", 10**9)
+        assert len(search.SEARCH.page(tx, **asked, limit=200).rows) == 7
+
+
+def test_a_ticket_with_more_comments_than_places_keeps_those_it_has(tx: Any, caller: Principal):
     ticket = lifecycle.create(tx, caller, {"subject": "Full", "description": "x"})
     said = comments.create(tx, caller, ticket, body="the last that has a place")
     last = (ticket.id + 1) * PLACES - 1
