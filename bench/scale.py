@@ -23,7 +23,7 @@ import uvloop
 from bench import data, parts, report, scale_data, servers
 from bench.load import Plan, _Load
 from bench.report import Grid, machine
-from bench.scale_data import Facts
+from bench.scale_data import RARE_WORD, Facts
 from rich.console import Console
 from rich.progress import Progress
 
@@ -43,6 +43,7 @@ GROWTH_GOAL = 1.5
 GOALS = {"list": LIST_GOAL, "deep": LIST_GOAL, "rare search": 20.0, "common search": 100.0, "stats": 10.0}
 """Milliseconds, p99, by kind of question."""
 DEEP = 5_000
+COMMON_WORD = "printer"
 BASE = "/api/v1"
 ALL = "contact,assignee,team,comments,history,sla"
 
@@ -70,11 +71,16 @@ class Question:
 
 @dataclass(kw_only=True)
 class Figures:
-    """Milliseconds of the answers to a question: of each round, and of those the median."""
+    """Milliseconds of the answers to a question: of each round, and of those the median.
+
+    Attributes:
+        rows: how many are on the page, if it is one.
+    """
 
     p50: float
     p99: float
     samples: int
+    rows: int | None
 
 
 def _questions(facts: Facts, port: int) -> Iterator[Question]:
@@ -111,6 +117,10 @@ def _filters(facts: Facts) -> Iterator[Question]:
             for what, value in zip(("many", "few"), values, strict=True):
                 targets = [f"/tickets?sort={sort}&{parameter}={quote(value)}"]
                 yield Question(title=f"{parameter}, {what}{order}", targets=targets)
+        for answer in ("true", "false"):
+            yield Question(title=f"is_breached={answer}{order}", targets=[f"/tickets?sort={sort}&is_breached={answer}"])
+        for what, word in (("many", COMMON_WORD), ("few", RARE_WORD)):
+            yield Question(title=f"search, {what}{order}", targets=[f"/tickets?sort={sort}&search={word}"])
         yield Question(title=f"assigned_to=none{order}", targets=[f"/tickets?sort={sort}&assigned_to=none"])
         tags = "&".join(f"tag={quote(tag)}" for tag in facts.values["tag"])
         yield Question(title=f"two tags{order}", targets=[f"/tickets?sort={sort}&{tags}"])
@@ -127,8 +137,8 @@ def _others() -> Iterator[Question]:
     """Ask for what the contract has besides."""
     paths = Document(shipped("openapi.yaml")).data["paths"]
     if "/search" in paths:
-        yield Question(title="search, rare word", kind="rare search", targets=["/search?q=rare"])
-        yield Question(title="search, common word", kind="common search", targets=["/search?q=printer"])
+        yield Question(title="/search, rare word", kind="rare search", targets=[f"/search?q={RARE_WORD}"])
+        yield Question(title="/search, common word", kind="common search", targets=[f"/search?q={COMMON_WORD}"])
     if "/stats" in paths:
         yield Question(title="/stats", kind="stats", targets=["/stats"])
 
@@ -152,6 +162,18 @@ def _cursor(facts: Facts, port: int, query: str, page: int) -> str:
     with urlopen(Request(address, headers={"x-api-key": facts.key}), timeout=60) as answer:
         cursor: str = json.load(answer)["next_cursor"]
     return cursor
+
+
+def _rows(question: Question, facts: Facts, port: int) -> int | None:
+    """Count the rows of an answer that is a page; an empty one would be measured for nothing."""
+    if question.method != "GET":
+        return None
+    address = f"http://127.0.0.1:{port}{BASE}{question.targets[0]}"
+    with urlopen(Request(address, headers={"x-api-key": facts.key}), timeout=60) as answer:
+        rows = json.load(answer).get("data")
+    if rows == []:
+        raise RuntimeError(f"{question.title}: finds nothing")
+    return None if rows is None else len(rows)
 
 
 def _requests(question: Question, facts: Facts) -> list[str]:
@@ -188,6 +210,12 @@ def measure(chosen: argparse.Namespace) -> dict[int, dict[str, Figures]]:
         }
         asked = {size: list(_questions(facts[size], running[size].port)) for size in sizes}
         pairs = [pair for pair in zip(*asked.values(), strict=True) if chosen.only in pair[0].title]
+        rows = {
+            pair[0].title: [
+                _rows(each, facts[size], running[size].port) for size, each in zip(sizes, pair, strict=True)
+            ]
+            for pair in pairs
+        }
         with Progress(console=chosen.console, transient=True) as progress:
             task = progress.add_task("Measuring", total=chosen.rounds * len(pairs))
             for turn in range(chosen.rounds):
@@ -204,15 +232,18 @@ def measure(chosen: argparse.Namespace) -> dict[int, dict[str, Figures]]:
                     progress.advance(task)
         chosen.questions = {question.title: question for question in asked[LARGE]}
         chosen.facts = facts[LARGE]
-    return {size: {title: _figures(rounds) for title, rounds in by.items()} for size, by in found.items()}
+    return {
+        size: {title: _figures(rounds, rows[title][place]) for title, rounds in found[size].items()}
+        for place, size in enumerate(sizes)
+    }
 
 
-def _figures(rounds: list[list[float]]) -> Figures:
+def _figures(rounds: list[list[float]], rows: int | None) -> Figures:
     def of(share: float) -> float:
         each = [sorted(took)[min(len(took) - 1, int(len(took) * share))] for took in rounds]
         return round(statistics.median(each) * 1000, 2)
 
-    return Figures(p50=of(0.5), p99=of(0.99), samples=sum(map(len, rounds)))
+    return Figures(p50=of(0.5), p99=of(0.99), samples=sum(map(len, rounds)), rows=rows)
 
 
 def _verdicts(question: Question, small: Figures, large: Figures, all_large: dict[str, Figures]) -> list[str]:
@@ -267,16 +298,19 @@ def plans(questions: list[Question], facts: Facts) -> list[list[str]]:
 
 
 def _grids(found: dict[int, dict[str, Figures]], chosen: argparse.Namespace) -> Iterator[Grid]:
-    columns = ["question", "10,000: p50", "p99", "1,000,000: p50", "p99", "growth", "goals"]
+    columns = ["question", "10,000: rows", "p50", "p99", "1,000,000: rows", "p50", "p99", "growth", "goals"]
     lines, missing = [], []
     for title, large in found[LARGE].items():
         small, question = found[SMALL][title], chosen.questions[title]
         missed = _verdicts(question, small, large, found[LARGE])
         growth = f"{large.p50 / small.p50:.2f}x"
         verdict = f"missed: {', '.join(missed)}" if missed else "reached"
-        lines.append(
-            [title, f"{small.p50:.2f}", f"{small.p99:.2f}", f"{large.p50:.2f}", f"{large.p99:.2f}", growth, verdict]
-        )
+        each = [
+            text
+            for figures in (small, large)
+            for text in ("" if figures.rows is None else str(figures.rows), f"{figures.p50:.2f}", f"{figures.p99:.2f}")
+        ]
+        lines.append([title, *each, growth, verdict])
         if missed:
             missing.append(question)
     yield Grid("Milliseconds of an answer over HTTP, one request at a time", columns, lines)

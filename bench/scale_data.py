@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from bench import data
 from rich.console import Console
 
 from tickets import clock, migrations
-from tickets.db import Database
-from tickets.domain import api_keys, records
-from tickets.models import User
+from tickets.db import Database, Transaction
+from tickets.domain import api_keys, contacts, entities, records, users
+from tickets.domain.events import SYSTEM
+from tickets.models import Team, Ticket, User
 
 FOLDER = data.ROOT / "var" / "bench-scale"
 ORGANIZATIONS = 100
@@ -26,6 +28,8 @@ AT_ONCE = 100_000
 """Tickets to a step that can be repeated; each has a seed of its own, so that the data does not repeat."""
 RARE = 20
 """How many tickets have a rare value."""
+RARE_WORD = "zirconium"
+"""What only these say."""
 
 
 @dataclass(kw_only=True)
@@ -83,12 +87,10 @@ def prepare(tickets: int, console: Console) -> Facts:
             *where,
         ]
         subprocess.run(command, env=os.environ | data.environment(file), cwd=data.ROOT, check=True)  # noqa: S603
-    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        connection.execute("PRAGMA foreign_keys=ON")
-        values = _rarities(connection)
     with Database(data.settings(file)) as database, database.write() as tx:
         driver = tx._connection
         (of,) = driver.execute("SELECT min(id) FROM organizations").fetchone()
+        values = _rarities(tx, of)
         (admin,) = driver.execute(
             "SELECT min(id) FROM users WHERE organization_id = ? AND role = 'admin'", (of,)
         ).fetchone()
@@ -123,50 +125,67 @@ def _large(file: Path) -> str:
     return slug
 
 
-def _rarities(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
+def _rarities(tx: Transaction, of: int) -> dict[str, tuple[str, str]]:
     """See to it that each filter has a value that few tickets have, spread over all times, and one that many have."""
-    (of,) = connection.execute("SELECT min(id) FROM organizations").fetchone()
+    connection = tx._connection
     values: dict[str, tuple[str, str]] = {}
 
     def ask(query: str, *more: object) -> str:
         return str(connection.execute(query, (of, *more)).fetchone()[0])
 
-    def few(condition: str) -> str:
-        """Name tickets that are spread over all times."""
-        return (
-            f"SELECT id FROM tickets WHERE organization_id = {of} AND {condition} "
-            f"ORDER BY number * 7919 % 100003 LIMIT {RARE}"
-        )
+    def few(condition: str) -> list[int]:
+        """Choose tickets that are spread over all times."""
+        query = f"SELECT id FROM tickets WHERE organization_id = ? AND {condition} ORDER BY number * 7919 % 100003"
+        return [row[0] for row in connection.execute(f"{query} LIMIT {RARE}", (of,))]
 
     for column, common, rare, instead in (
         ("status", "closed", "pending", "in_progress"),
         ("priority", "medium", "urgent", "high"),
         ("type", "incident", "question", "task"),
     ):
-        kept = few(f"{column} = '{rare}'")
+        kept = ", ".join(map(str, few(f"{column} = '{rare}'")))
         connection.execute(
-            f"UPDATE tickets SET {column} = '{instead}' WHERE organization_id = {of} AND {column} = '{rare}' "
-            f"AND id NOT IN ({kept})"
+            f"UPDATE tickets SET {column} = '{instead}' WHERE organization_id = ? AND {column} = '{rare}' "
+            f"AND id NOT IN ({kept})",
+            (of,),
         )
         values[column] = (common, rare)
-    # Somebody, a team and a contact who have few, a tag that few have, and times around which little happened.
-    chosen = few("status = 'closed'")
+    connection.execute("DELETE FROM ticket_tallies WHERE organization_id = ?", (of,))
+    connection.execute(
+        "INSERT INTO ticket_tallies (organization_id, status, priority, total) "
+        "SELECT organization_id, status, priority, count(*) FROM tickets WHERE organization_id = ? GROUP BY 1, 2, 3",
+        (of,),
+    )
+    # Somebody, a team and a contact who have few, a tag and a word that few have.
     common = "SELECT {0} FROM {1} WHERE organization_id = ? AND {0} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC"
-    for column, table, rest in (
-        ("assignee_id", "users", {"email": "rare@bench.example", "role": "agent", "is_active": 1}),
-        ("team_id", "teams", {"description": ""}),
-        ("contact_id", "contacts", {"email": "rare@bench.example", "attributes": "{}"}),
-    ):
-        most = ask(common.format(column, "tickets"))
-        made = {"organization_id": of, "name": "Rare", "created_at": clock.now(), "updated_at": clock.now(), **rest}
-        row = connection.execute(
-            f"INSERT INTO {table} ({', '.join(made)}) VALUES ({', '.join('?' * len(made))})", list(made.values())
-        )
-        connection.execute(f"UPDATE tickets SET {column} = {row.lastrowid} WHERE id IN ({chosen})")
-        values[column] = (most, str(row.lastrowid))
-    connection.execute(f"UPDATE tickets SET tags = '[\"rare\"]' WHERE id IN ({chosen})")
+    for column in ("assignee_id", "team_id", "contact_id"):
+        values[column] = (ask(common.format(column, "tickets")), "")
     values["tag"] = (ask(common.format("tag", "ticket_tags")), "rare")
+    email = "rare@bench.example"
+    changes = {
+        "assignee_id": users.create(tx, SYSTEM, of, role="agent", name="Rare", email=email).id,
+        "team_id": entities.add(tx, SYSTEM, Team, organization_id=of, name="Rare", description="").id,
+        "contact_id": contacts.create(tx, SYSTEM, of, email=email, name="Rare").id,
+        "tags": ["rare"],
+        "description": f"Somebody says {RARE_WORD}.",
+    }
+    for column in ("assignee_id", "team_id", "contact_id"):
+        values[column] = (values[column][0], str(changes[column]))
+    for number in few("status = 'closed'"):
+        ticket = records.find(tx, Ticket, number, of)
+        assert ticket is not None
+        entities.change(tx, SYSTEM, Ticket, ticket, changes)
+        # When it was changed before: they are to be spread over all times in this order as well.
+        for table, key in (("tickets", "id"), ("ticket_tags", "ticket_id")):
+            connection.execute(f"UPDATE {table} SET updated_at = ? WHERE {key} = ?", (ticket.updated_at, number))
+    values |= _times(ask)
+    return values
+
+
+def _times(ask: Callable[..., str]) -> dict[str, tuple[str, str]]:
+    """Choose times that have much, and little, on the side that is asked for."""
     own = int(ask("SELECT count(*) FROM tickets WHERE organization_id = ?"))
+    values = {}
     for name, column, order in (
         ("created_from", "created_at", "DESC"),
         ("created_to", "created_at", "ASC"),

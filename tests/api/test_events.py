@@ -1,5 +1,6 @@
 """The event log."""
 
+import itertools
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -7,11 +8,17 @@ from typing import Any
 
 import pytest
 import time_machine
+from sqlalchemy import bindparam, delete
 
 from api.checks import NOBODY, made, problem, walk
 from factories import PASSWORD, Client, Tenant
+from tickets.db import Statement
+from tickets.models import Event
 
 Entity = dict[str, Any]
+
+
+_FORGET = Statement(delete(Event).where(Event.organization_id == bindparam("of"), Event.seq <= bindparam("until")))
 
 
 def log(client: Client, **asked: Any) -> list[Entity]:
@@ -178,18 +185,31 @@ class TestListEvents:
         assert found(created_to="2031-01-01T01:00:00Z") == teams[:1]
         assert found(created_from="2031-01-01T01:00:00Z", created_to="2031-01-01T01:00:00.001Z") == teams[1:2]
 
-    def test_times_are_in_the_order_of_the_numbers_even_where_the_clock_was_set_back(self, tenant, admin):
-        start = datetime(2031, 1, 1, tzinfo=UTC)
-        for hours in (2, 0, 1, 3):
-            with time_machine.travel(start + timedelta(hours=hours), tick=False):
+    @pytest.mark.parametrize("hours", [(2, 0, 1, 3), (0, 9, 1, 2), (3, 2, 1, 0), (1, 1, 0, 1), (0, 1, 2, 3)])
+    def test_it_filters_by_time_also_where_the_clock_was_set_back(self, tenant, admin, hours):
+        for hour in hours:
+            with time_machine.travel(datetime(2031, 1, 1, hour, tzinfo=UTC), tick=False):
                 tenant.team()
-        told = [event["created_at"] for event in log(admin, entity="team")]
-        assert [time[11:13] for time in told] == ["02", "02", "02", "03"]
-        found = {
-            name: [event["created_at"][11:13] for event in log(admin, entity="team", **{name: "2031-01-01T02:00:00Z"})]
-            for name in ("created_from", "created_to")
-        }
-        assert found == {"created_from": ["02", "02", "02", "03"], "created_to": []}
+        assert [event["created_at"][12] for event in log(admin, entity="team")] == [*map(str, hours)]
+        for start, end in itertools.combinations(range(11), 2):
+            for sort, expected in (("seq", hours), ("-seq", hours[::-1])):
+                asked = {
+                    name: f"2031-01-01T{at:02}:00:00Z" for name, at in (("created_from", start), ("created_to", end))
+                }
+                found = [event["created_at"][12] for event in log(admin, entity="team", sort=sort, limit=2, **asked)]
+                assert found == [str(hour) for hour in expected if start <= hour < end]
+
+    def test_a_walk_by_time_goes_on_while_others_write_and_old_events_go(self, tenant, admin):
+        for _ in range(6):
+            tenant.team()
+        asked = {"entity": "team", "created_from": "2001-01-01T00:00:00Z", "created_to": "2099-01-01T00:00:00Z"}
+        first = admin.get("/events", params={**asked, "limit": 2}).json()
+        tenant.team()
+        with tenant.database.write() as tx:  # as the purge does it, to this log alone
+            tx.run(_FORGET, of=tenant.organization.id, until=first["data"][0]["seq"])
+        rest = admin.get("/events", params={**asked, "limit": 200, "cursor": first["next_cursor"]})
+        assert rest.status_code == 200
+        assert len(rest.json()["data"]) == 5
 
     @pytest.mark.parametrize("sort", ["seq", "-seq"])
     def test_a_time_can_be_given_with_all_other_filters(self, tenant, admin, sort):

@@ -1,6 +1,7 @@
 """What is equal for every list: pages, cursors, links, sorts."""
 
 import base64
+import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -341,3 +342,78 @@ class TestRandomAccess:
         assert user.get("/tickets?page=1").json()["total"] == 0
         user.post("/tickets", json={"subject": "S", "description": "D"})
         assert user.get("/tickets?page=1").json()["total"] == 1
+
+
+class TestQueues:
+    """What waits for somebody, for nobody, or for a team: found by indexes of its own."""
+
+    @pytest.fixture
+    def desk(self, tenant: Tenant) -> tuple[list[str], list[int], list[dict[str, Any]]]:
+        """Two agents and two teams with tickets in every state, among them some of nobody, changed in any order."""
+        chance = random.Random(5)
+        admin = tenant.client()
+        agents, teams = [tenant.user("agent").id for _ in range(2)], [tenant.team()["id"] for _ in range(2)]
+        tickets = [
+            tenant.ticket(
+                assignee_id=chance.choice([*agents, None]),
+                team_id=chance.choice([*teams, None]),
+                priority=chance.choice(["low", "high"]),
+                tags=chance.sample(["a", "b"], chance.randrange(3)),
+            )
+            for _ in range(60)
+        ]
+        for ticket in chance.sample(tickets, 45):
+            for status in chance.choice([["in_progress"], ["pending"], ["resolved"], ["closed"], ["closed", "open"]]):
+                assert admin.patch(f"/tickets/{ticket['id']}", json={"status": status}).status_code == 200
+        return [*map(str, agents), "none"], teams, admin.get("/tickets", params={"limit": 200}).json()["data"]
+
+    def test_they_are_what_the_filters_say(self, admin, desk):
+        sorts = ("created_at", "-created_at", "updated_at", "-updated_at")
+        for status in (["open"], ["open", "in_progress", "pending"], ["pending"], ["open", "closed"]):
+            for sort in sorts:
+                self.compare(admin, *desk, status, sort)
+
+    def compare(
+        self,
+        admin: Client,
+        people: list[str],
+        teams: list[int],
+        tickets: list[dict[str, Any]],
+        status: list[str],
+        sort: str,
+    ) -> None:
+        asked: list[dict[str, Any]] = [
+            *({"assigned_to": each} for each in people),
+            *({"team_id": each} for each in teams),
+            {"assigned_to": people[:2]},
+            {"assigned_to": people[1:]},
+            {"assigned_to": people[0], "team_id": teams},
+            {"assigned_to": people, "priority": "high", "tag": ["a", "b"]},
+            {"team_id": teams[0], "is_breached": "false", "updated_since": tickets[20]["updated_at"]},
+            {"team_id": teams[1], "created_from": tickets[30]["created_at"]},
+        ]
+        for filters in asked:
+
+            def fits(ticket: dict[str, Any], filters: dict[str, Any] = filters) -> bool:
+                def among(name: str, value: Any) -> bool:
+                    given = filters.get(name)
+                    return given is None or value in (given if isinstance(given, list) else [given])
+
+                return (
+                    ticket["status"] in status
+                    and among("assigned_to", str(ticket["assignee_id"] or "none"))
+                    and among("team_id", ticket["team_id"])
+                    and among("priority", ticket["priority"])
+                    and ("tag" not in filters or bool({"a", "b"} & set(ticket["tags"])))
+                    and ticket["updated_at"] >= filters.get("updated_since", "")
+                    and ticket["created_at"] >= filters.get("created_from", "")
+                )
+
+            key = sort.removeprefix("-")
+            expected = sorted(
+                filter(fits, tickets), key=lambda ticket: (ticket[key], ticket["id"]), reverse=sort[0] == "-"
+            )
+            found, _ = walk(admin, "/tickets", **filters, status=status, sort=sort, limit=4)
+            assert [ticket["id"] for ticket in found] == [ticket["id"] for ticket in expected], filters
+            total = admin.get("/tickets", params={**filters, "status": status, "page": 1}).json()["total"]
+            assert total == len(expected)

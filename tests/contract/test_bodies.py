@@ -1,9 +1,16 @@
 """Bodies: which bytes are JSON for us, and what becomes of them."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from tickets.app import create_app
+from tickets.contract import operation
 from tickets.contract.bodies import MAX_DEPTH, check_media, parse_json
+from tickets.contract.validation import Checker
 from tickets.errors import InvalidRequest, UnsupportedMediaType
+from tickets.settings import Settings
 
 
 class TestContentType:
@@ -141,3 +148,17 @@ class TestParseJson:
 
     def test_brackets_within_text_are_no_nesting(self):
         assert parse_json(b'"' + b"[" * 100 + b'"') == "[" * 100
+
+
+def test_what_is_compiled_of_a_body_is_its_own_schema_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    compiled: list[dict[str, Any]] = []
+
+    class Noted(Checker):
+        def __init__(self, schema: dict[str, Any], where: str) -> None:
+            super().__init__(schema, where)
+            compiled.append(schema)
+
+    monkeypatch.setattr(operation, "Checker", Noted)
+    create_app(Settings(var_dir=tmp_path))
+    assert compiled
+    assert not [schema for schema in compiled if "components" in schema]

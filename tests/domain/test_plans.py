@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tickets.db import Connection, Database, Statement
-from tickets.domain import events, expansion, history, listings, stats
+from tickets.domain import event_listing, expansion, history, listings, stats
 from tickets.domain.listing import Listing, Way
 
 ALL = {name: listing for name, listing in vars(listings).items() if isinstance(listing, Listing)}
@@ -98,6 +98,7 @@ def may_sort(question: Question, way: Way) -> bool:
         "COMMENTS_TO_CONTACT": way == Way("own_contact_id", gather=True),
         # What fell due since the last sweep, merged with the rest, which comes in order.
         "TICKETS": "breached" in question.filters,
+        "QUEUES": "breached" in question.filters,
     }
     return counted or few.get(question.name, False)
 
@@ -181,8 +182,9 @@ OTHERS: dict[str, Statement] = {
     "comments beside tickets": expansion._COMMENTS,
     "public comments beside tickets": expansion._PUBLIC_COMMENTS,
     "history beside tickets": expansion._HISTORY,
-    "the last event": events._LAST,
-    "the first event from a number on": events._FROM,
+    "the last event": event_listing._LAST,
+    "the first event from a number on": event_listing._REACHED,
+    "the last event that is late": event_listing._LAST_LATE,
 }
 
 
@@ -207,6 +209,8 @@ def test_what_is_read_beside_the_lists_is_looked_up_by_an_index(explain, name):
         ("TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("OPEN_TICKETS", "own_contact_id", "ix_tickets_contact_id"),
         ("TICKETS", "team_id", "ix_tickets_team_id"),
+        ("QUEUES", "assignee_id", "ix_tickets_assignee_id_waiting"),
+        ("QUEUES", "team_id", "ix_tickets_team_id_waiting"),
         ("TICKETS", "unbreached", "ix_tickets_organization_id_is_breached_created_at"),
         ("TAGGED_TICKETS", "tag", "ix_ticket_tags_organization_id_tag"),
         ("COMMENTS", "ticket_id", "ix_comments_ticket_id_created_at"),
@@ -289,10 +293,14 @@ def test_the_filters_without_an_index_of_their_own_are_known():
     without |= {("TICKETS", "breached")}
     # Of the tickets of a contact, or with a tag, they take some away.
     without |= {("TICKETS", "tag")}
+    # Of somebody's queue.
+    without |= {("QUEUES", name) for name in ("status", "priority", "type", "breached", "unbreached", "tag", *RANGES)}
     without |= {("TAGGED_TICKETS", name) for name in ("contact_id", "assignee_id", "team_id")}
     without |= {("TAGGED_TICKETS", name) for name in ("status", "priority", "type", "breached", "unbreached")}
     lists_with_times = ("TICKETS", "TAGGED_TICKETS", "COMMENTS", "COMMENTS_TO_CONTACT")
     ranges = {(name, each) for name in lists_with_times for each in RANGES}
+    # Between numbers that are found by time.
+    ranges |= {("EVENTS", bound) for bound in ("created_from", "created_to")}
     ranges |= {(name, bound) for name in ("AUDIT_LOG", "AUDIT_LOG_OF_ALL") for bound in ("created_from", "created_to")}
     with_index = {
         (mark[0], mark[1]) for mark in test_a_filter_on_one_value_has_an_index_of_its_own.pytestmark[0].args[1]

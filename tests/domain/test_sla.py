@@ -20,7 +20,7 @@ from tickets.domain import sla_policies as policies
 from tickets.domain import sla_sweep as sweep
 from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
-from tickets.domain.listings import TICKETS, where
+from tickets.domain.listings import tickets, where
 from tickets.models import SlaPolicy, Team, Ticket
 from tickets.models.tickets import PRIORITIES, STATUSES, TYPES
 from tickets.shapes.tickets import ticket as show
@@ -202,7 +202,7 @@ class World:
             records.remove(self.tx, SlaPolicy, found)
 
     def raise_ticket(self, **values: Any) -> int:
-        given = {"subject": "S", "description": "D", "contact_id": self.contact_id, **values}
+        given = {"subject": "S", "description": "D", "contact_id": self.contact_id, "tags": ["all"], **values}
         made = lifecycle.create(self.tx, self.agent, given)
         fields = {"status": "open", "priority": made.priority, "type": made.type, "team_id": made.team_id}
         targets = self.targets(fields)
@@ -248,15 +248,22 @@ class World:
             oracle.sweep()
 
     def found(self, sort: str, **asked: bool) -> list[int]:
-        """List tickets page by page."""
+        """List tickets page by page, and once more by the tag that all of them have."""
         filters = where(organization_id=self.organization_id, **asked)
-        page = TICKETS.page(self.tx, where=filters, sort=sort, limit=2)
+        ids = self._walk(filters, sort)
+        assert self._walk({**filters, "tag": ["all"]}, sort) == ids
+        return ids
+
+    def _walk(self, filters: dict[str, Any], sort: str) -> list[int]:
+        listing = tickets(filters)
+        page = listing.page(self.tx, where=filters, sort=sort, limit=2)
         rows = page.rows
         while page.next is not None:
-            page = TICKETS.page(self.tx, where=filters, sort=sort, limit=2, position=page.next)
+            page = listing.page(self.tx, where=filters, sort=sort, limit=2, position=page.next)
             rows += page.rows
+            assert len(rows) <= len(self.watched)
         ids = [row.id for row in rows]
-        assert TICKETS.count(self.tx, filters) == len(ids) == len(set(ids))
+        assert listing.count(self.tx, filters) == len(ids) == len(set(ids))
         key = sort.removeprefix("-")
         order = [(getattr(row, key), row.id) for row in rows]
         assert order == sorted(order, reverse=sort.startswith("-"))

@@ -312,6 +312,16 @@ class TestUpgrade:
         assert sorted(tallied) == [(1, "open", "low", 2), (3, third["status"], third["priority"], 1)]
         assert found["creator_tallies"] == [{"user_id": 2, "organization_id": 2, "total": 2}]
 
+    def test_tags_get_the_time_at_which_their_ticket_was_changed_last(self, database: Database):
+        migrations.upgrade(database, SCRIPTS.get_revision("0013").down_revision)
+        fill(database)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("UPDATE tickets SET updated_at = 7 * id")
+        migrations.upgrade(database)
+        found = content(database.path)
+        assert found["ticket_tags"]
+        assert all(tag["updated_at"] == 7 * tag["ticket_id"] for tag in found["ticket_tags"])
+
     def test_rows_that_point_nowhere_are_told(self, database: Database):
         migrations.upgrade(database)
         with closing(sqlite3.connect(database.path)) as connection, connection:

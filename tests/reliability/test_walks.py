@@ -142,7 +142,10 @@ def test_10_000_tickets_of_one_moment(start: Start, sort):
     assert [one for one in seen if one in set(there)] == expected
 
 
-def test_by_time_of_change_what_nobody_changed_comes_once_and_all_else_at_least_once_when_walked_forward(start: Start):
+@pytest.mark.parametrize("params", [{}, {"tag": "walked"}])
+def test_by_time_of_change_what_nobody_changed_comes_once_and_all_else_at_least_once_when_walked_forward(
+    start: Start, params
+):
     """A ticket that changes moves to the end of the order: a walk from the start meets it there, perhaps once more."""
     service, tenant = start()
     changing = add(tenant, [1_700_000_000_000 + n // 5 for n in range(THERE // 2)])
@@ -150,7 +153,7 @@ def test_by_time_of_change_what_nobody_changed_comes_once_and_all_else_at_least_
     writers = Writers(service, tenant, changing[:50])
     with writers.at_work():
         seen: list[int] = []
-        for ticket in walk(tenant.client(), sort="updated_at", limit=20):
+        for ticket in walk(tenant.client(), sort="updated_at", limit=20, **params):
             seen.append(ticket["id"])
             if len(seen) > 3 * THERE:
                 break  # what changes all the time comes again and again
@@ -158,13 +161,14 @@ def test_by_time_of_change_what_nobody_changed_comes_once_and_all_else_at_least_
     assert set(changing) <= set(seen)
 
 
-def test_by_time_of_change_backwards_what_nobody_changed_comes_once(start: Start):
+@pytest.mark.parametrize("params", [{}, {"tag": "walked"}])
+def test_by_time_of_change_backwards_what_nobody_changed_comes_once(start: Start, params):
     """A ticket that changes moves to where the walk has been: it comes once, or not at all."""
     service, tenant = start()
     changing = add(tenant, [1_700_000_000_000 + n // 5 for n in range(THERE // 2)])
     resting = add(tenant, [1_700_000_000_000 + n // 5 for n in range(THERE // 2)])
     writers = Writers(service, tenant, changing[:50])
     with writers.at_work():
-        seen = [ticket["id"] for ticket in walk(tenant.client(), sort="-updated_at", limit=20)]
+        seen = [ticket["id"] for ticket in walk(tenant.client(), sort="-updated_at", limit=20, **params)]
     assert [one for one in seen if one in set(resting)] == resting[::-1]
     assert len(set(seen)) == len(seen)

@@ -23,17 +23,14 @@ def list_events(
 ) -> wire.EventList:
     """List what became of everything in the organization."""
     call = current()
-
-    def seq_at(moment: str) -> int:
-        return events.seq_at(call.tx, call.caller.organization_id, parse_rfc3339(moment))
-
     filters = where(
         organization_id=call.caller.organization_id,
-        since=since if created_from is None else max(since or 0, seq_at(created_from) - 1),
-        until=None if created_to is None else seq_at(created_to),
+        since=since,
         type=events.types(type, entity),
         entity_id=entity_id,
         ticket_id=ticket_id,
+        created_from=None if created_from is None else parse_rfc3339(created_from),
+        created_to=None if created_to is None else parse_rfc3339(created_to),
     )
     page: wire.EventList = call.page(EVENTS, show, where=filters, sort=sort, limit=limit, cursor=cursor)
     return page

@@ -1,7 +1,7 @@
 """What `seed-data` makes up: companies, people, and tickets with a life that fits together.
 
 Everything follows from the seed, times too: they begin at a fixed day, so that the same seed gives the same
-data on every day and every machine.
+data on every day and every machine. Only what has passed on the clocks of a ticket is as it is on the day.
 """
 
 import itertools

@@ -87,8 +87,9 @@ class Plan:
         headers = [p for p in parameters if p["in"] == "header"]
         self._headers = Parameters(headers, "header")
         self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
-        self._body = Checker(operation.body_schema(), "body") if operation.request_body else None
-        self._fields = frozenset(operation.body_schema().get("properties", ())) if operation.request_body else ()
+        body = _body_schema(operation)
+        self._body = Checker(body, "body") if operation.request_body else None
+        self._fields = frozenset(body.get("properties", ()))
         self._needs_body = self._body is not None and operation.request_body.get("required", False)
         self._status = next(int(status) for status in spec["responses"] if status.startswith("2"))
         success = document.resolve(_raw(document, operation)["responses"][str(self._status)])
@@ -324,6 +325,15 @@ def _not_modified(response: Response, if_none_match: str | None) -> Response:
     if etag is None or not matches(if_none_match, int(etag.strip(b'"')), weak=True):
         return response
     return Response(304, [(b"etag", etag)])
+
+
+def _body_schema(operation: AbstractOperation) -> dict[str, Any]:
+    """Return the schema of the body; empty without one.
+
+    Connexion puts all components of the document into it, though no reference is left: compiled for each operation,
+    these were half the memory of the service.
+    """
+    return {name: value for name, value in operation.body_schema().items() if name != "components"}
 
 
 def _raw(document: Document, operation: AbstractOperation) -> dict[str, Any]:

@@ -37,7 +37,14 @@ def add(tx: Transaction, by: Actor, model: Model, **values: Any) -> Row:
 
 
 def change(
-    tx: Transaction, by: Actor, model: Model, entity: Row, changes: Mapping[str, Any], *, verb: str = "updated"
+    tx: Transaction,
+    by: Actor,
+    model: Model,
+    entity: Row,
+    changes: Mapping[str, Any],
+    *,
+    verb: str = "updated",
+    target: str | None = None,
 ) -> Row:
     """Store what differs, raise the version by one; nothing that differs is no change and no event.
 
@@ -48,6 +55,7 @@ def change(
         entity: as it is.
         changes: some of its columns anew.
         verb: what the event calls it.
+        target: which of its targets that is about, if any.
 
     Raises:
         VersionConflict: somebody else changed the entity since it was read.
@@ -59,7 +67,7 @@ def change(
         if model is Ticket:
             tallies.follow(tx, entity, changed)
             tags.follow(tx, entity, changed)
-        events.updated(tx, by, model, entity, changed, verb=verb)
+        events.updated(tx, by, model, entity, changed, verb=verb, target=target)
         indexing.updated(tx, model, entity, changed)
     return changed
 

@@ -1,15 +1,14 @@
 """The event log: one row for each change of an entity, numbered without gaps within its organization.
 
 Nobody else writes it. An event is in the transaction of the change it tells of, and its number comes from a
-counter that the same transaction holds until its end: numbers are in the order of the commits. So are times: where
-the clock was set back, an event has that of the one before it.
+counter that the same transaction holds until its end: numbers are in the order of the commits. Times are too, unless
+the clock was set back; `reached_at` tells so.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import BigInteger, bindparam, case, delete, insert, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
@@ -62,20 +61,18 @@ _UNTOLD = ("version", "updated_at", "sla")
 """Fields that change with others, and say nothing by themselves."""
 
 _moment = bindparam("created_at", type_=BigInteger())
-_before = select(Event.created_at).where(
-    Event.organization_id == bindparam("organization_id"), Event.seq == bindparam("seq") - 1
+_reached = (
+    select(Event.reached_at)
+    .where(Event.organization_id == bindparam("organization_id"))
+    .order_by(Event.seq.desc())
+    .limit(1)
+    .scalar_subquery()
 )
-_latest = func.coalesce(_before.scalar_subquery(), _moment)
 _STORE = Statement(
     insert(Event).values(
-        {c.name: bindparam(c.name) for c in Event.__table__.c if c.name not in {"id", "created_at"}}
-        | {"created_at": case((_moment < _latest, _latest), else_=_moment)}
+        {c.name: bindparam(c.name) for c in Event.__table__.c if c.name not in {"id", "created_at", "reached_at"}}
+        | {"created_at": _moment, "reached_at": case((_reached > _moment, _reached), else_=_moment)}
     )
-)
-_of_organization = Event.organization_id == bindparam("of")
-_LAST = Statement(select(func.coalesce(func.max(Event.seq), 0).label("seq")).where(_of_organization))
-_FROM = Statement(
-    select(Event.created_at).where(_of_organization, Event.seq >= bindparam("seq")).order_by(Event.seq).limit(1)
 )
 _FORGET_HISTORY = Statement(
     update(Event).where(Event.ticket_id == bindparam("of"), Event.is_history.is_(True)).values(is_history=False)
@@ -176,21 +173,6 @@ def _append(
         target=target,
         is_history=bool(changes) and kind.name == "ticket",
         created_at=row.updated_at if moment is None else moment,
-    )
-
-
-def seq_at(tx: Transaction, organization_id: int, moment: int) -> int:
-    """Return the number such that events from it on are of a moment or later, and those below are earlier.
-
-    Args:
-        tx: where to read.
-        organization_id: whose log it is.
-        moment: in milliseconds since the epoch.
-    """
-    last: int = tx.one(_LAST, of=organization_id).seq
-    # Times are in the order of the numbers: a few looks tell what an index of times would cost each event.
-    return 1 + bisect_left(
-        range(1, last + 1), moment, key=lambda seq: tx.one(_FROM, of=organization_id, seq=seq).created_at
     )
 
 

@@ -48,13 +48,13 @@ class Either:
     Attributes:
         column: what the index of the first begins with, after the organization.
         many: makes the first condition, of that column.
-        sorts: in whose order an index has what fits it.
+        sorts: in whose order an index has what fits it; None where no index looks that up.
         few: so little fits the second that it is read by an index of its own, whatever else is asked, and sorted.
     """
 
     column: ColumnElement[Any]
     many: Callable[[ColumnElement[Any]], ColumnElement[bool]]
-    sorts: tuple[str, ...]
+    sorts: tuple[str, ...] | None
     few: ColumnElement[bool] | None = None
     selective = alone = repeats = False
     kind = "in"

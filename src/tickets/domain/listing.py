@@ -166,19 +166,25 @@ class Listing:
             shape: the filters.
             key: what the rows are sorted by.
         """
-        given = {name for name, _, _ in shape}
+        given = {name: (count, null) for name, count, null in shape}
         indexed = {
             name: key in spec.sorts for name, spec in self._filters.items() if name in given and spec.sorts is not None
         }
         for name, is_in_order in indexed.items():
             if self._filters[name].selective:
                 return [Way(name, gather=not is_in_order)]
-        gatherings = [Way(name, gather=True) for name, is_in_order in indexed.items() if not is_in_order]
+        gatherings = [
+            Way(name, gather=True)
+            for name, is_in_order in indexed.items()
+            if not is_in_order and not all(given[name])  # no index has both some values and what has none
+        ]
         return [*gatherings, Way(next((name for name, is_in_order in indexed.items() if is_in_order), None))]
 
     def _build_probe(self, shape: _Shape, way: Way) -> Statement:
         """Make what counts the rows that a filter matches, as long as they are few."""
-        own = tuple(each for each in shape if each[0] in (way.lead, "organization_id"))
+        # Where the filter implies the organization its index does not have that.
+        implied = any(name == way.lead and self._filters[name].alone and not null for name, _, null in shape)
+        own = tuple(each for each in shape if each[0] in (way.lead, "" if implied else "organization_id"))
         few = self._filtered(own, way).with_only_columns(self._id).limit(FEW + 1).subquery("few")
         return Statement(select(func.count().label("count")).select_from(few))
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
-from tickets.domain.filters import NOW, Either, Filter, Tally
+from tickets.domain.event_listing import EventListing
+from tickets.domain.filters import NOW, Either, Filter, Tally, without_index
 from tickets.domain.listing import Listing
 from tickets.domain.searchable import SearchableListing
 from tickets.models import (
@@ -24,7 +25,7 @@ from tickets.models import (
     TicketTally,
     User,
 )
-from tickets.models.tickets import WAITING
+from tickets.models.tickets import STATUSES, WAITING
 
 _CREATED = ("created_at",)
 _BOTH = ("created_at", "updated_at")
@@ -127,19 +128,39 @@ _tally = TicketTally.__table__.c
 _tallied = select(func.coalesce(func.sum(_tally.total), 0).label("count"))
 _tally_filters = {"organization_id": Filter(_tally.organization_id)}
 _kinds = {"status": Filter(_tally.status), "priority": Filter(_tally.priority)}
+_either = {
+    "breached": Either(_ticket.is_breached, lambda column: column.is_(True), _BOTH, few=_fell_due),
+    "unbreached": Either(_ticket.is_breached, _unbreached, _BOTH),
+}
+_tagged = Filter(_tag.tag, inside=select(_tag.ticket_id).where(_tag.ticket_id == _ticket.id).correlate(Ticket))
 TICKETS = SearchableListing(
     select(*_ticket),
     _ticket.id,
-    filters={
-        **_ticket_filters,
-        **_more_ticket_filters,
-        "breached": Either(_ticket.is_breached, lambda column: column.is_(True), _BOTH, few=_fell_due),
-        "unbreached": Either(_ticket.is_breached, _unbreached, _BOTH),
-        **_times(_ticket),
-        "tag": Filter(_tag.tag, inside=select(_tag.ticket_id).where(_tag.ticket_id == _ticket.id).correlate(Ticket)),
-    },
+    filters={**_ticket_filters, **_more_ticket_filters, **_either, **_times(_ticket), "tag": _tagged},
     sorts=_sorts(Ticket),
     tally=Tally(_tallied, _tally_filters | _kinds),
+)
+# A ticket is resolved at some time before or when it is closed: without that time it waits for work.
+_waits = _ticket.resolved_at.is_(None)
+_queue_filters = {
+    "assignee_id": Filter(_ticket.assignee_id, sorts=_CREATED, alone=True),
+    "team_id": Filter(_ticket.team_id, sorts=_CREATED, alone=True),
+}
+# What waits for somebody, for nobody or for a team: indexes of its own have that alone, in the order of creation.
+QUEUES = SearchableListing(
+    select(*_ticket).where(_waits),
+    _ticket.id,
+    filters={
+        "organization_id": Filter(_ticket.organization_id),
+        **_queue_filters,
+        **{
+            name: replace(spec, column=without_index(spec.column), sorts=None)
+            for name, spec in (_more_ticket_filters | _either | _times(_ticket)).items()
+            if name not in {*_queue_filters, "contact_id"}
+        },
+        "tag": _tagged,
+    },
+    sorts=_sorts(Ticket),
 )
 # Tags have a table of their own, with the times of their tickets, in whose order its indexes keep them.
 TAGGED_TICKETS = SearchableListing(
@@ -155,9 +176,8 @@ TAGGED_TICKETS = SearchableListing(
     },
     sorts=_sorts(TicketTag),
 )
-# A ticket is resolved at some time before or when it is closed: without that time it waits for work.
 OPEN_TICKETS = Listing(
-    select(*_ticket).where(_ticket.resolved_at.is_(None)),
+    select(*_ticket).where(_waits),
     _ticket.id,
     filters=_ticket_filters,
     sorts={"created_at": _ticket.created_at},
@@ -173,8 +193,12 @@ CLOSED_TICKETS = Listing(
 
 
 def tickets(where: Mapping[str, Any]) -> Listing:
-    """Choose the list of tickets whose indexes serve the filters: the tickets of a contact are fewer than of a tag."""
-    return TAGGED_TICKETS if "tag" in where and not where.keys() & {"contact_id", "own_contact_id"} else TICKETS
+    """Choose the list of tickets whose indexes serve the filters."""
+    if where.keys() & {"contact_id", "own_contact_id"}:
+        return TICKETS  # they are few, whatever else is asked
+    if where.keys() & {"assignee_id", "team_id"} and set(where.get("status", STATUSES)) <= set(WAITING):
+        return QUEUES
+    return TAGGED_TICKETS if "tag" in where else TICKETS
 
 
 _comment = Comment.__table__.c
@@ -204,7 +228,7 @@ API_KEYS = Listing(
 )
 
 _event = Event.__table__.c
-EVENTS = Listing(
+EVENTS = EventListing(
     select(*_event),
     _event.id,
     filters={
@@ -214,6 +238,8 @@ EVENTS = Listing(
         "type": Filter(_event.type, sorts=("seq",)),
         "since": Filter(_event.seq, "after", sorts=("seq",)),
         "until": Filter(_event.seq, "before", sorts=("seq",)),
+        "created_from": Filter(_event.created_at, "from"),
+        "created_to": Filter(_event.created_at, "before"),
     },
     sorts={"seq": _event.seq},
 )

@@ -4,7 +4,7 @@ from sqlalchemy import bindparam, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import events, records, sla
+from tickets.domain import entities, events, sla
 from tickets.models import Organization, Ticket
 
 AT_ONCE = 50
@@ -43,9 +43,8 @@ def _tell(tx: Transaction, ticket: Row, moment: int) -> None:
     for mark in sla.untold(ticket, moment):
         told |= mark.bit
         if mark.what == sla.BREACHED and not ticket.is_breached:
-            breached = records.change(tx, Ticket, ticket, {"is_breached": True, "breaches_at": None})
-            events.updated(tx, events.SYSTEM, Ticket, ticket, breached, verb=mark.what, target=mark.target)
-            ticket = breached
+            changes = {"is_breached": True, "breaches_at": None}
+            ticket = entities.change(tx, events.SYSTEM, Ticket, ticket, changes, verb=mark.what, target=mark.target)
         else:
             events.told(tx, Ticket, ticket, verb=mark.what, target=mark.target)
     _note(tx, ticket, told, sla.next_at(ticket, told, moment))

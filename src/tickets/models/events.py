@@ -19,7 +19,10 @@ VERBS = {
 
 
 class Event(Base):
-    """One change of one entity. It names entities and people by bare numbers: it outlives them."""
+    """One change of one entity. It names entities and people by bare numbers: it outlives them.
+
+    Along `seq`, `reached_at` never goes back: it is the latest `created_at` of the log up to there.
+    """
 
     __tablename__ = "events"
     __table_args__ = (
@@ -28,6 +31,8 @@ class Event(Base):
         Index("ix_events_organization_id_entity_id", "organization_id", "entity_id", "seq"),
         Index("ix_events_ticket_id", "ticket_id", "seq", sqlite_where=text("ticket_id IS NOT NULL")),
         Index("ix_events_created_at", "created_at", sqlite_where=text("NOT is_history")),
+        # None, unless the clock was set back.
+        Index("ix_events_late", "organization_id", "seq", sqlite_where=text("created_at < reached_at")),
         {"sqlite_autoincrement": True},
     )
 
@@ -45,3 +50,4 @@ class Event(Base):
     target: Mapped[str | None] = mapped_column(String(20))
     is_history: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[int] = mapped_column(Big)
+    reached_at: Mapped[int] = mapped_column(Big, server_default="0")

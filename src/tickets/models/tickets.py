@@ -67,6 +67,19 @@ class Ticket(Entity, Base):
             for column in ("assignee_id", "team_id")
             for sort, name in (("created_at", ""), ("updated_at", "_updated_at"))
         ),
+        # The queue of somebody, of a team, of nobody yet: it stays short while what they are done with grows.
+        *(
+            Index(
+                f"ix_tickets_{name}_waiting",
+                *(*columns, "resolved_at", "created_at", "id"),
+                sqlite_where=text(f"{condition} AND resolved_at IS NULL"),
+            )
+            for name, columns, condition in (
+                ("assignee_id", ["assignee_id"], "assignee_id IS NOT NULL"),
+                ("team_id", ["team_id"], "team_id IS NOT NULL"),
+                ("unassigned", ["organization_id", "assignee_id"], "assignee_id IS NULL"),
+            )
+        ),
         *(
             Index(
                 f"ix_tickets_unassigned{name}", "organization_id", sort, "id", sqlite_where=text("assignee_id IS NULL")
