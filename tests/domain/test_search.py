@@ -30,7 +30,7 @@ from tickets.domain import (
 from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
 from tickets.domain.listings import tickets
-from tickets.errors import InvalidTransition
+from tickets.errors import InUse, InvalidTransition
 from tickets.models import Comment, Ticket
 from tickets.models.search import PLACES
 
@@ -433,6 +433,63 @@ def test_a_ticket_with_more_comments_than_places_keeps_those_it_has(tx: Any, cal
     beyond = comments.create(tx, caller, ticket, body="beyond")
     entities.remove(tx, SYSTEM, Comment, comments.change(tx, caller, beyond, {"body": "farther"}))
     assert tx._connection.execute("SELECT max(place) FROM search_documents").fetchone() == (last,)
+
+
+class TestAnotherContact:
+    @pytest.fixture
+    def ticket(self, tx: Any, caller: Principal) -> Any:
+        """A ticket on which much is said: 30 comments of 20,000 characters, every third of them internal."""
+        ticket = lifecycle.create(tx, caller, {"subject": "printer", "description": "x"})
+        for number in range(30):
+            words = " ".join(f"{number}w{each}" for each in range(2_500))
+            visibility = "public" if number % 3 else "internal"
+            comments.create(tx, caller, ticket, body=f"said{visibility} {words}", visibility=visibility)
+        tx.settle()
+        return tx.one(comments._TICKET, id=ticket.id)
+
+    def test_it_costs_little_however_much_was_said(self, tx: Any, caller: Principal, ticket: Any):
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        other = contacts.create(tx, SYSTEM, caller.organization_id, email="d@made.example", name="D")
+        before = self.shadows(tx)
+        tx._connection.set_progress_handler(count, 100)
+        try:
+            changed = lifecycle.change(tx, caller, ticket, {"contact_id": other.id})
+            tx.settle()
+        finally:
+            tx._connection.set_progress_handler(None, 0)
+        assert steps < 200
+        assert self.shadows(tx) - before < 10_000
+        assert terms(tx) == expected_terms(tx)
+        for whose, expected in ((ticket.contact_id, []), (changed.contact_id, [ticket.id])):
+            where = {"organization_id": [caller.organization_id], "own_contact_id": [whose]}
+            page = search.SEARCH.page(tx, where={**where, "q": ["saidpublic"]}, sort="", limit=9)
+            assert [row.id for row in page.rows] == expected
+            assert search.SEARCH.page(tx, where={**where, "q": ["saidinternal"]}, sort="", limit=9).rows == []
+
+    def shadows(self, tx: Any) -> int:
+        """Count the bytes of the index."""
+        with tx.savepoint():  # FTS5 writes down what it has
+            pass
+        [[found]] = tx._connection.execute("SELECT sum(length(block)) FROM search_index_data").fetchall()
+        return int(found)
+
+    def test_of_more_comments_than_others_can_wait_for_it_is_refused(self, tx: Any, caller: Principal, ticket: Any):
+        names = ", ".join(column.name for column in Comment.__table__.c if column.name != "id")
+        tx._connection.execute(
+            f"INSERT INTO comments ({names}) WITH RECURSIVE many AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM many"
+            f" WHERE n < ?) SELECT {names} FROM many, (SELECT * FROM comments WHERE ticket_id = ? LIMIT 1)",
+            [entities.MOST_NAMERS, ticket.id],
+        )
+        other = contacts.create(tx, SYSTEM, caller.organization_id, email="d@made.example", name="D")
+        with pytest.raises(InUse, match="more than 10,000 comments; raise another"):
+            lifecycle.change(tx, caller, ticket, {"contact_id": other.id})
+        assert lifecycle.change(tx, caller, ticket, {"contact_id": ticket.contact_id, "priority": "low"})
 
 
 def test_each_question_is_answered_from_the_index(database: Database):

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import bindparam, select
+
 from tickets import clock
-from tickets.db import Row, Transaction
+from tickets.db import Row, Statement, Transaction
 from tickets.domain import access, contacts, entities, organizations, records
 from tickets.domain.access import Principal
-from tickets.errors import Conflict, Forbidden, InputError, InvalidTransition
-from tickets.models import Ticket
+from tickets.errors import Conflict, Forbidden, InputError, InUse, InvalidTransition
+from tickets.models import Comment, Ticket
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     "open": frozenset({"in_progress", "pending", "resolved", "closed"}),
@@ -19,6 +21,9 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 _OF_A_USER = frozenset({"subject", "description", "type", "tags"})
 EMPTY: Mapping[str, Any] = {"assignee_id": None, "team_id": None, "tags": [], "custom_fields": {}}
+_BEYOND = Statement(
+    select(Comment.id).where(Comment.ticket_id == bindparam("of")).limit(1).offset(entities.MOST_NAMERS)
+)
 _CREATED = {**EMPTY, "priority": "medium", "type": "question"}
 
 
@@ -62,15 +67,33 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
         InvalidTransition: the status cannot be reached from the present one.
         NotFound: an id in the changes names nothing in the organization.
         UserInactive: the assignee is deactivated.
+        InUse: it has too many comments to show them to another contact.
         Conflict: the assignee only raises tickets.
         VersionConflict: somebody else changed the ticket since it was read.
     """
     changes = {name: value for name, value in changes.items() if records.differs(getattr(ticket, name), value)}
     _may_set(caller, changes, ticket.assignee_id)
     _refer(tx, caller, changes)
+    if "contact_id" in changes:
+        few_said(tx, ticket, "raise another for the other contact")
     if "status" in changes:
         changes |= moved(ticket, changes["status"])
     return entities.change(tx, caller.actor, Ticket, ticket, changes)
+
+
+def few_said(tx: Transaction, ticket: Row, instead: str) -> None:
+    """Check that what changes with all comments of a ticket changes no more than others can wait for.
+
+    Args:
+        tx: where to read.
+        ticket: whose comments.
+        instead: what can be done.
+
+    Raises:
+        InUse: it has too many.
+    """
+    if tx.first(_BEYOND, of=ticket.id) is not None:
+        raise InUse(f"The ticket has more than {entities.MOST_NAMERS:,} comments; {instead}.")
 
 
 def moved(ticket: Row, status: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from sqlalchemy import bindparam, select
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import entities, lifecycle
 from tickets.domain.access import Principal
-from tickets.errors import AlreadyMerged, Conflict, InputError, InUse
+from tickets.errors import AlreadyMerged, Conflict, InputError
 from tickets.models import Comment, Ticket
 
 _COMMENTS = Statement(
@@ -13,9 +13,6 @@ _COMMENTS = Statement(
     .where(Comment.ticket_id == bindparam("of"))
     .order_by(Comment.created_at, Comment.id)
     .limit(entities.AT_ONCE)
-)
-_BEYOND = Statement(
-    select(Comment.id).where(Comment.ticket_id == bindparam("of")).limit(1).offset(entities.MOST_NAMERS)
 )
 
 
@@ -34,8 +31,7 @@ def merge(tx: Transaction, caller: Principal, ticket: Row, into: Row) -> Row:
         if one.merged_into_id is not None:
             detail = f"The ticket {one.id} was merged into the ticket {one.merged_into_id}; use that one."
             raise AlreadyMerged(detail, errors=[InputError(pointer, detail) for pointer in place])
-    if tx.first(_BEYOND, of=ticket.id) is not None:
-        raise InUse(f"The ticket has more than {entities.MOST_NAMERS:,} comments; close it and point to the other.")
+    lifecycle.few_said(tx, ticket, "close it and point to the other")
     while comments := tx.all(_COMMENTS, of=ticket.id):
         for comment in comments:
             entities.change(tx, caller.actor, Comment, comment, {"ticket_id": into.id})
