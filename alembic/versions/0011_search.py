@@ -1,16 +1,11 @@
-"""The search index, with all tickets and comments there are.
+"""The search index; 0014 takes in all tickets and comments there are.
 
 Revision: 0011
 Follows: 0012
 """
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
-
-from tickets.db import Transaction
-from tickets.domain import indexing
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -18,9 +13,6 @@ revision = "0011"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
-
-AT_ONCE = 5_000
-"""Tickets to one statement; all are in the step's transaction."""
 
 
 def upgrade() -> None:
@@ -45,13 +37,6 @@ def upgrade() -> None:
     )
     for option, value in (("automerge", 8), ("crisismerge", 128)):  # never all at once: requests wait meanwhile
         op.execute(f"INSERT INTO search_index (search_index, rank) VALUES ('{option}', {value})")
-    connection = op.get_bind()
-    driver: Any = connection.connection.driver_connection
-    last = connection.execute(sa.text("SELECT coalesce(max(id), 0) FROM tickets")).scalar_one()
-    tx = Transaction(driver, connection.dialect)
-    for first in range(1, last + 1, AT_ONCE):
-        indexing.index(tx, first, first + AT_ONCE - 1)
-    op.execute("INSERT INTO search_index (search_index) VALUES ('optimize')")
 
 
 def downgrade() -> None:

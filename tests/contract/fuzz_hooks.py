@@ -12,8 +12,8 @@ import schemathesis
 from hypothesis import strategies as st
 
 from tickets.domain.expansion import MOST_ROWS
-from tickets.domain.search import MOST_BEGUN
-from tickets.domain.words import asked
+from tickets.domain.search import read
+from tickets.errors import InvalidRequest
 
 schemathesis.openapi.format("idempotency-key", st.uuids(version=4).map(str))
 schemathesis.openapi.format("entity-tag", st.just("*"))
@@ -73,12 +73,14 @@ def _keep_in_order(query: dict[str, Any]) -> None:
 
 
 def _ask_for_less(query: dict[str, Any]) -> None:
-    """Search for no more beginnings of words than can be looked up, and for no more tickets than there is room for."""
+    """Search for no more words than can be looked up, and for no more tickets than there is room for."""
     for name in {"limit", "per_page"} & query.keys() if {"comments", "history"} & {*query.get("expand", ())} else ():
         query[name] = min(query[name], MOST_ROWS)
     for name in {"q", "search"} & query.keys():
-        if sum(phrase.is_open for phrase in asked(str(query[name]))) > MOST_BEGUN:
-            query[name] = str(query[name]).split()[0]
+        try:
+            read(str(query[name]), name)
+        except InvalidRequest:
+            query[name] = str(query[name])[:4]
 
 
 def _field_name(key: str) -> str:

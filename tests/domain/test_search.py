@@ -7,6 +7,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -28,8 +29,8 @@ from tickets.domain import (
 )
 from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
-from tickets.domain.listings import TICKETS
-from tickets.errors import InvalidTransition
+from tickets.domain.listings import tickets
+from tickets.errors import InUse, InvalidTransition
 from tickets.models import Comment, Ticket
 from tickets.models.search import PLACES
 
@@ -43,6 +44,7 @@ PARTS = st.one_of(
 QUERIES = st.lists(PARTS, min_size=1, max_size=3).map(" ".join)
 _COMMENT = Statement(select(*Comment.__table__.c).where(Comment.id == bindparam("id")))
 _NEWEST = Statement(select(*Ticket.__table__.c).order_by(Ticket.id.desc()).limit(1))
+TAGS = st.lists(st.sampled_from(("new", "vip")), unique=True)
 VISIBILITIES = st.sampled_from(("public", "internal"))
 
 
@@ -50,6 +52,27 @@ def has(text: str, q: str) -> bool:
     """Tell whether a text of plain words has what is asked for, by nothing but regular expressions."""
     asked = [(part.strip('*"'), "" if part.endswith("*") else r"\b") for part in re.findall(r'"[^"]*"|\S+', q)]
     return all(re.search(rf"\b{words}{end}", text, re.IGNORECASE) for words, end in asked)
+
+
+def terms(tx: Any) -> list[tuple[str, int, str, int]]:
+    """Read all that the index knows: the words, and where each of them is."""
+    vocabulary = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab('main', 'search_index', 'instance')"
+    tx._connection.execute(vocabulary)
+    tx._connection.execute("INSERT INTO search_index (search_index) VALUES ('integrity-check')")
+    return sorted(tx._connection.execute("SELECT term, doc, col, offset FROM temp.terms"))
+
+
+def expected_terms(tx: Any) -> list[tuple[str, int, str, int]]:
+    """Make what the index has to know, of nothing but the documents and whose tickets they are."""
+    rows = tx._connection.execute(
+        "SELECT place, d.subject, body, is_public, organization_id, contact_id FROM search_documents AS d"
+        " JOIN tickets ON tickets.id = ticket_id"
+    )
+    found = []
+    for place, subject, body, is_public, of, contact_id in rows:
+        known = {"subject": subject, "body": body, "seen_by": f"{of}c{contact_id}" if is_public else ""}
+        found += [(word, place, name, n) for name, text in known.items() for n, word in enumerate(text.split())]
+    return sorted(found)
 
 
 class Desk(RuleBasedStateMachine):
@@ -88,10 +111,10 @@ class Desk(RuleBasedStateMachine):
         rows = self.tx._connection.execute(sql, where)
         return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in rows]
 
-    @rule(target=tickets, of=st.integers(0, 1), whose=st.integers(0, 1), subject=TEXTS, description=TEXTS)
-    def raise_ticket(self, of: int, whose: int, subject: str, description: str) -> int:
+    @rule(target=tickets, of=st.integers(0, 1), whose=st.integers(0, 1), subject=TEXTS, description=TEXTS, tags=TAGS)
+    def raise_ticket(self, of: int, whose: int, subject: str, description: str, tags: list[str]) -> int:
         caller, known = self.people[of]
-        fields = {"subject": subject, "description": description, "contact_id": known[whose].id}
+        fields = {"subject": subject, "description": description, "contact_id": known[whose].id, "tags": tags}
         return lifecycle.create(self.tx, caller, fields).id
 
     def ticket(self, ticket_id: int) -> tuple[Any, Any, list[Any]]:
@@ -154,8 +177,8 @@ class Desk(RuleBasedStateMachine):
             raise InvalidTransition(changed.subject)
 
     @precondition(lambda self: self.people)
-    @rule(of=st.integers(0, 1), seen=st.sampled_from((None, 0, 1)), q=QUERIES)
-    def look(self, of: int, seen: int | None, q: str) -> None:
+    @rule(of=st.integers(0, 1), seen=st.sampled_from((None, 0, 1)), q=QUERIES, tags=TAGS)
+    def look(self, of: int, seen: int | None, q: str, tags: list[str]) -> None:
         self.tx.settle()
         caller, known = self.people[of]
         where = {"organization_id": [caller.organization_id]}
@@ -165,9 +188,16 @@ class Desk(RuleBasedStateMachine):
         page = search.SEARCH.page(self.tx, where={**where, "q": [q]}, sort="", limit=200)
         assert sorted(row.id for row in page.rows) == expected
         assert all(row.found for row in page.rows)
-        listed = TICKETS.page(self.tx, where={**where, "search": [q]}, sort="-created_at", limit=200)
+        self.check_list(where, q, expected)
+        tagged = {row.id for row in self.read(Ticket) if not tags or set(tags) & set(msgspec.json.decode(row.tags))}
+        self.check_list({**where, **({"tag": tags} if tags else {})}, q, sorted(tagged & set(expected)))
+
+    def check_list(self, where: dict[str, Any], q: str, expected: list[int]) -> None:
+        where = {**where, "search": [q]}
+        listing = tickets(where)
+        listed = listing.page(self.tx, where=where, sort="-created_at", limit=200)
         assert sorted(row.id for row in listed.rows) == expected
-        assert TICKETS.count(self.tx, {**where, "search": [q]}) == len(expected)
+        assert listing.count(self.tx, where) == len(expected)
 
     def brute(self, organization_id: int, contact_id: int | None, q: str) -> list[int]:
         found = []
@@ -185,8 +215,7 @@ class Desk(RuleBasedStateMachine):
     @invariant()
     def the_index_is_sound(self) -> None:
         self.tx.settle()
-        check = "INSERT INTO search_index (search_index, rank) VALUES ('integrity-check', 1)"
-        self.tx._connection.execute(check)
+        assert terms(self.tx) == expected_terms(self.tx)
         documents = self.tx._connection.execute("SELECT count(*) FROM search_documents").fetchone()[0]
         assert documents == len(self.read(Ticket)) + len(self.read(Comment))
         assert self.tx._connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -224,21 +253,24 @@ def desk(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
         texts = ["the"] + [word for word, each in (("third", 3), ("tenth", 10), ("rare", 99)) if number % each == 0]
         texts += ["old"] if number < 60 else []
         # Of another tenant every second, and the older the more often.
-        lifecycle.create(tx, callers[number % 2], {"subject": " ".join(texts), "description": "x"})
+        tags = [tag for tag, each in (("vip", 4), ("new", 6)) if number % each == 0]
+        lifecycle.create(tx, callers[number % 2], {"subject": " ".join(texts), "description": "x", "tags": tags})
         if number % 5 == 0:
             ticket = tx.one(_NEWEST)
             for _ in range(number % 7):
                 comments.create(tx, callers[number % 2], ticket, body=" ".join(texts[1:]) or "nothing")
     # Times in no order of the ids, some of them equal.
-    tx._connection.execute("UPDATE tickets SET created_at = (id * 7919) % 40, updated_at = id")
+    tx._connection.execute("UPDATE tickets SET assignee_id = created_by_id WHERE number % 3 = 1")
+    for table, key in (("tickets", "id"), ("ticket_tags", "ticket_id")):
+        tx._connection.execute(f"UPDATE {table} SET created_at = ({key} * 7919) % 40, updated_at = {key}")
     tx.settle()
     yield tx, callers[0].organization_id
     connection.rollback()
     connection.close()
 
 
-def ids_of(tx: Any, organization_id: int, word: str, order: str) -> list[int]:
-    sql = f"SELECT id FROM tickets WHERE organization_id = ? AND subject LIKE ? ORDER BY {order}"
+def ids_of(tx: Any, organization_id: int, word: str, order: str, condition: str = "1") -> list[int]:
+    sql = f"SELECT id FROM tickets WHERE organization_id = ? AND subject LIKE ? AND {condition} ORDER BY {order}"
     return [row[0] for row in tx._connection.execute(sql, [organization_id, f"%{word}%"])]
 
 
@@ -260,23 +292,49 @@ def walked(listing: Any, tx: Any, **asked: Any) -> tuple[list[int], list[int]]:
     return there, back
 
 
+LISTS: dict[str, tuple[dict[str, list[Any]], str]] = {
+    "all": ({}, "1"),
+    "a tag": ({"tag": ["vip"]}, "tags LIKE '%vip%'"),
+    "a queue": ({"assignee_id": [None], "status": ["open"]}, "number % 3 <> 1"),
+    "a queue with a tag": (
+        {"assignee_id": [None], "status": ["open"], "tag": ["vip"]},
+        "number % 3 <> 1 AND tags LIKE '%vip%'",
+    ),
+    "two tags": ({"tag": ["vip", "new"]}, "(tags LIKE '%vip%' OR tags LIKE '%new%')"),
+}
+
+
 @pytest.mark.parametrize("word", ["the", "th*", "third", "tenth", "rare", "old", "the third", '"the third"', "none"])
 class TestPages:
     """Few matches and many, near and far: each is found once, whichever way it is looked for."""
 
-    @pytest.mark.parametrize("sort", ["created_at", "-created_at", "updated_at", "-updated_at"])
-    def test_a_list_that_is_searched_keeps_its_order(self, desk: tuple[Any, int], word: str, sort: str):
+    @pytest.mark.parametrize("asked", LISTS.values(), ids=LISTS)
+    def test_a_list_that_is_searched_keeps_its_order(
+        self, desk: tuple[Any, int], word: str, asked: tuple[dict[str, list[Any]], str]
+    ):
         tx, mine = desk
-        way = "DESC" if sort.startswith("-") else "ASC"
-        expected = ids_of(tx, mine, word.strip('*"'), f"{sort.removeprefix('-')} {way}, id {way}")
-        where = {"organization_id": [mine], "search": [word]}
-        assert walked(TICKETS, tx, where=where, sort=sort, limit=7) == (expected, expected)
-        assert TICKETS.count(tx, where) == len(expected)
-        page = TICKETS.page(tx, where=where, sort=sort, limit=5, offset=9)
-        assert [row.id for row in page.rows] == expected[9:14]
-        assert (page.next is None) == (len(expected) <= 14)
-        open_ones = {**where, "status": ["closed"]}
-        assert TICKETS.page(tx, where=open_ones, sort=sort, limit=5).rows == []
+        filters, condition = asked
+        where = {"organization_id": [mine], **filters, "search": [word]}
+        listing = tickets(where)
+        for sort, order in (
+            ("created_at", "created_at, id"),
+            ("-created_at", "created_at DESC, id DESC"),
+            ("updated_at", "updated_at, id"),
+            ("-updated_at", "updated_at DESC, id DESC"),
+        ):
+            expected = ids_of(tx, mine, word.strip('*"'), order, condition)
+            assert walked(listing, tx, where=where, sort=sort, limit=7) == (expected, expected)
+            assert listing.count(tx, where) == len(expected)
+            page = listing.page(tx, where=where, sort=sort, limit=5, offset=9)
+            assert [row.id for row in page.rows] == expected[9:14]
+            assert (page.next is None) == (len(expected) <= 14)
+            self.check_that_nothing_is_left(tx, where, sort)
+
+    def check_that_nothing_is_left(self, tx: Any, where: dict[str, list[Any]], sort: str) -> None:
+        for nothing in ({"type": ["incident"]}, {"type": []}, {"assignee_id": []}, {"own_contact_id": []}):
+            none = {**where, **nothing}
+            assert tickets(none).page(tx, where=none, sort=sort, limit=5).rows == []
+            assert tickets(none).count(tx, none) == 0
 
     def test_a_search_meets_all_by_weight_or_by_age(self, desk: tuple[Any, int], word: str):
         tx, mine = desk
@@ -289,11 +347,91 @@ class TestPages:
         assert sorted(there, reverse=True) == expected
 
 
-def test_a_ticket_with_more_comments_than_places_keeps_those_it_has(tx: Any):
-    made = organizations.create(tx, name="Full")
-    user = users.create(tx, SYSTEM, made.id, email="a@full.example", name="A", role="admin")
-    contacts.create(tx, SYSTEM, made.id, email="c@full.example", name="C", user_id=user.id)
-    caller = Principal(user.id, made.id, "admin", "A", frozenset({"*"}))
+@pytest.fixture
+def caller(tx: Any) -> Principal:
+    """Somebody whose tickets are their own contact's, of an organization with nothing in it."""
+    made = organizations.create(tx, name="Made")
+    user = users.create(tx, SYSTEM, made.id, email="a@made.example", name="A", role="admin")
+    contacts.create(tx, SYSTEM, made.id, email="c@made.example", name="C", user_id=user.id)
+    return Principal(user.id, made.id, "admin", "A", frozenset({"*"}))
+
+
+class TestResults:
+    def shown(self, tx: Any, caller: Principal, limit: int, q: str = "printer") -> list[Any]:
+        """Walk to the end, and check that the way back shows the same."""
+        asked = {"where": {"organization_id": [caller.organization_id], "q": [q]}, "sort": "", "limit": limit}
+        there, page = [], search.SEARCH.page(tx, **asked)
+        while True:
+            assert len(page.rows) <= limit
+            there += [(row.id, row.found) for row in page.rows]
+            if page.next is None:
+                break
+            page = search.SEARCH.page(tx, **asked, position=page.next)
+        back = [(row.id, row.found) for row in page.rows]
+        while page.prev is not None:
+            page = search.SEARCH.page(tx, **asked, position=page.prev)
+            back = [(row.id, row.found) for row in page.rows] + back
+        assert back == there
+        return there
+
+    @pytest.mark.parametrize("most", [3, 4, 7, 20, 1_000])
+    def test_what_a_result_shows_is_the_same_on_any_page(
+        self, tx: Any, caller: Principal, monkeypatch: pytest.MonkeyPatch, most: int
+    ):
+        monkeypatch.setattr(search, "MOST_RANKED", most)
+        expected = []
+        for number in range(9):
+            subject = "printer" if number % 3 else "other"
+            ticket = lifecycle.create(tx, caller, {"subject": subject, "description": "x"})
+            said = [comments.create(tx, caller, ticket, body=f"printer {each}").id for each in range(number)]
+            fields = [("subject", None)] if number % 3 else []
+            if fields or said:
+                expected.append((ticket.id, [*fields, *(("comment", each) for each in said[:-4:-1])]))
+        tx.settle()
+        for limit in (1, 2, 3, 8, 50):
+            shown = self.shown(tx, caller, limit)
+            if most < 1_000:
+                assert [(ticket, [each[:2] for each in found]) for ticket, found in shown] == expected[::-1]
+            else:
+                assert [ticket for ticket, _ in sorted(shown)] == [ticket for ticket, _ in expected]
+
+    def test_a_walk_by_weight_meets_all_that_was_there_whatever_is_raised_meanwhile(
+        self, tx: Any, caller: Principal, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(search, "MOST_RANKED", 10)
+        there = [lifecycle.create(tx, caller, {"subject": "printer", "description": "x"}).id for _ in range(10)]
+        tx.settle()
+        asked = {"where": {"organization_id": [caller.organization_id], "q": ["printer"]}, "sort": "", "limit": 4}
+        page = search.SEARCH.page(tx, **asked)
+        seen = [row.id for row in page.rows]
+        for _ in range(25):
+            lifecycle.create(tx, caller, {"subject": "printer " * 3, "description": "x"})
+        tx.settle()
+        while page.next is not None:
+            page = search.SEARCH.page(tx, **asked, position=page.next)
+            seen += [row.id for row in page.rows]
+        assert seen == there[::-1]
+
+    @pytest.mark.parametrize("most", [3, 1_000])
+    def test_a_page_ends_early_where_its_texts_are_long(
+        self, tx: Any, caller: Principal, monkeypatch: pytest.MonkeyPatch, most: int
+    ):
+        monkeypatch.setattr(search, "MOST_RANKED", most)
+        for _ in range(7):
+            ticket = lifecycle.create(tx, caller, {"subject": "x", "description": "much to read " * 3_000 + "printer"})
+            comments.create(tx, caller, ticket, body="much more to read " * 2_000 + "printer")
+        tx.settle()
+        asked = {"where": {"organization_id": [caller.organization_id], "q": ["printer"]}, "sort": ""}
+        page = search.SEARCH.page(tx, **asked, limit=200)
+        assert 1 <= len(page.rows) <= 3
+        shown = self.shown(tx, caller, 200)
+        assert shown == self.shown(tx, caller, 1)
+        assert len(shown) == 7
+        monkeypatch.setattr(search, "_MOST_READ", 10**9)
+        assert len(search.SEARCH.page(tx, **asked, limit=200).rows) == 7
+
+
+def test_a_ticket_with_more_comments_than_places_keeps_those_it_has(tx: Any, caller: Principal):
     ticket = lifecycle.create(tx, caller, {"subject": "Full", "description": "x"})
     said = comments.create(tx, caller, ticket, body="the last that has a place")
     last = (ticket.id + 1) * PLACES - 1
@@ -302,6 +440,63 @@ def test_a_ticket_with_more_comments_than_places_keeps_those_it_has(tx: Any):
     beyond = comments.create(tx, caller, ticket, body="beyond")
     entities.remove(tx, SYSTEM, Comment, comments.change(tx, caller, beyond, {"body": "farther"}))
     assert tx._connection.execute("SELECT max(place) FROM search_documents").fetchone() == (last,)
+
+
+class TestAnotherContact:
+    @pytest.fixture
+    def ticket(self, tx: Any, caller: Principal) -> Any:
+        """A ticket on which much is said: 30 comments of 20,000 characters, every third of them internal."""
+        ticket = lifecycle.create(tx, caller, {"subject": "printer", "description": "x"})
+        for number in range(30):
+            words = " ".join(f"{number}w{each}" for each in range(2_500))
+            visibility = "public" if number % 3 else "internal"
+            comments.create(tx, caller, ticket, body=f"said{visibility} {words}", visibility=visibility)
+        tx.settle()
+        return tx.one(comments._TICKET, id=ticket.id)
+
+    def test_it_costs_little_however_much_was_said(self, tx: Any, caller: Principal, ticket: Any):
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        other = contacts.create(tx, SYSTEM, caller.organization_id, email="d@made.example", name="D")
+        before = self.shadows(tx)
+        tx._connection.set_progress_handler(count, 100)
+        try:
+            changed = lifecycle.change(tx, caller, ticket, {"contact_id": other.id})
+            tx.settle()
+        finally:
+            tx._connection.set_progress_handler(None, 0)
+        assert steps < 200
+        assert self.shadows(tx) - before < 10_000
+        assert terms(tx) == expected_terms(tx)
+        for whose, expected in ((ticket.contact_id, []), (changed.contact_id, [ticket.id])):
+            where = {"organization_id": [caller.organization_id], "own_contact_id": [whose]}
+            page = search.SEARCH.page(tx, where={**where, "q": ["saidpublic"]}, sort="", limit=9)
+            assert [row.id for row in page.rows] == expected
+            assert search.SEARCH.page(tx, where={**where, "q": ["saidinternal"]}, sort="", limit=9).rows == []
+
+    def shadows(self, tx: Any) -> int:
+        """Count the bytes of the index."""
+        with tx.savepoint():  # FTS5 writes down what it has
+            pass
+        [[found]] = tx._connection.execute("SELECT sum(length(block)) FROM search_index_data").fetchall()
+        return int(found)
+
+    def test_of_more_comments_than_others_can_wait_for_it_is_refused(self, tx: Any, caller: Principal, ticket: Any):
+        names = ", ".join(column.name for column in Comment.__table__.c if column.name != "id")
+        tx._connection.execute(
+            f"INSERT INTO comments ({names}) WITH RECURSIVE many AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM many"
+            f" WHERE n < ?) SELECT {names} FROM many, (SELECT * FROM comments WHERE ticket_id = ? LIMIT 1)",
+            [entities.MOST_NAMERS, ticket.id],
+        )
+        other = contacts.create(tx, SYSTEM, caller.organization_id, email="d@made.example", name="D")
+        with pytest.raises(InUse, match="more than 10,000 comments; raise another"):
+            lifecycle.change(tx, caller, ticket, {"contact_id": other.id})
+        assert lifecycle.change(tx, caller, ticket, {"contact_id": ticket.contact_id, "priority": "low"})
 
 
 def test_each_question_is_answered_from_the_index(database: Database):

@@ -11,7 +11,7 @@ from sqlalchemy import JSON, Boolean, Column, LargeBinary, String, insert
 from workbench import Bench, until
 
 from tickets.db import Transaction
-from tickets.domain import access, organizations
+from tickets.domain import access, indexing, organizations
 from tickets.jobs import erase_organizations
 from tickets.jobs.erase_organizations import _BITES, _LAST, _NEXT, AT_ONCE, KIND
 from tickets.jobs.kind import Context
@@ -48,8 +48,9 @@ def founded(bench: Bench, *, rows: int) -> int:
             numbers = range(first + 1, first + 1 + there(table.name, rows))
             values = [{c.name: value(c, made.id, number, first + 1) for c in table.columns} for number in numbers]
             connection.execute(insert(table), values)
-        connection.exec_driver_sql("INSERT INTO search_index (search_index) VALUES ('rebuild')")
         connection.commit()
+    with bench.database.write() as tx:
+        tx.run(indexing._ENTER_ALL, first=first + 1, last=first + rows)
     return made.id
 
 

@@ -126,8 +126,13 @@ def assert_sound(path: Path) -> None:
 
 
 def assert_kept(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> None:
-    """Check that each row of before is there after, in all the columns that both have."""
+    """Check that each row of before is there after, in all the columns that both have.
+
+    What is searched is made of tickets and comments, and made anew on the way.
+    """
     for table, rows in before.items():
+        if table == "search_documents":
+            continue
         columns = rows[0].keys() & after[table][0].keys()
         assert columns, table
 
@@ -244,11 +249,13 @@ class TestUpgrade:
         contacts = [(row["user_id"], row["version"]) for row in content(database.path)["contacts"]]
         assert contacts == [(1, 1), (None, 3), (3, 3)]
 
-    def test_what_was_written_before_there_was_a_search_is_found(self, database: Database):
-        migrations.upgrade(database, "0008")
+    @pytest.mark.parametrize("revision", ["0008", "0011", "0013"])
+    def test_what_was_written_before_is_found(self, database: Database, revision: str):
+        migrations.upgrade(database, revision)
         fill(database)
         with closing(sqlite3.connect(database.path)) as connection, connection:
             connection.execute("UPDATE comments SET ticket_id = 3 WHERE id = 2")
+            connection.execute("UPDATE tickets SET subject = subject || ' \u1112\u1161\u11ab\u1100\u1173\u11af'")
         migrations.upgrade(database)
         with database.read() as tx:
 
@@ -256,7 +263,7 @@ class TestUpgrade:
                 page = SEARCH.page(tx, where={"organization_id": [3], "q": [q], **seen}, sort="", limit=9)
                 return {row.id: [each.comment_id for each in row.found] for row in page.rows}
 
-            assert found("subject") == {3: [None]}
+            assert found("subject") == found("\ud55c\uae00") == {3: [None]}
             assert found("desc*") == {3: [None]}
             assert found("body") == {3: [3, 2]}
             assert found("body", own_contact_id=[3]) == {3: [2]}  # the other is an internal note

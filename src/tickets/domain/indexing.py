@@ -1,14 +1,17 @@
 """The search index, kept in step with tickets and comments in the transaction that changes them.
 
 Documents change with them; the index itself follows once, at the end of the transaction, since FTS5 writes to the disk
-at each savepoint otherwise. It has to be told what it knew of a document: that is noted before the first change.
+at each savepoint otherwise. It has to be told what it knew of a document: that is noted with the first change.
+
+Who may see a document is a word of the index alone, made of the ticket's contact: where that changes, only this word
+does, however much was said.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, String, bindparam, case, cast, delete, func, insert, null, select, update
 
 from tickets.db import Bulk, Row, Statement, Transaction
 from tickets.domain.words import words
@@ -20,14 +23,29 @@ _ticket_is = _document.place == bindparam("ticket_id") * PLACES
 _of_ticket = _document.place.between(bindparam("ticket_id") * PLACES, bindparam("ticket_id") * PLACES + PLACES - 1)
 
 
-_known = select(_document.place, _document.subject, _document.body, _document.seen_by)
+_ticket = Ticket.__table__.alias("ticket")
+_sight = cast(_ticket.c.organization_id, String) + "c" + cast(_ticket.c.contact_id, String)
+_seen_by = case((_document.is_public, _sight), else_="").label("seen_by")
+_known = select(_document.place, _document.subject, _document.body, _seen_by).join(
+    _ticket, _ticket.c.id == _document.ticket_id
+)
 _OF_TICKET = Statement(_known.where(_of_ticket))
 _OF_COMMENT = Statement(_known.where(_document.comment_id == bindparam("comment_id")))
 _AT_PLACE = Statement(_known.where(_document.place == bindparam("place")))
+# Without words: these stay as they are.
+_no_words = (null().label("subject"), null().label("body"))
+_SEEN = Statement(
+    select(_document.place, *_no_words, bindparam("seen_by", type_=String).label("seen_by")).where(
+        _of_ticket, _document.is_public
+    )
+)
+_SEEN_AT_PLACE = Statement(
+    _known.with_only_columns(_document.place, *_no_words, _seen_by).where(_document.place == bindparam("place"))
+)
 _DELETE_OF_TICKET = Statement(delete(SearchDocument).where(_of_ticket))
 _DELETE_OF_COMMENT = Statement(delete(SearchDocument).where(_document.comment_id == bindparam("comment_id")))
 
-_ADD = Bulk(SearchDocument.__table__, ("place", "ticket_id", "comment_id", "subject", "body", "seen_by"))
+_ADD = Bulk(SearchDocument.__table__, ("place", "ticket_id", "comment_id", "is_public", "subject", "body"))
 _ENTER = Bulk(INDEX, ("rowid", "subject", "body", "seen_by"))
 _LEAVE = Bulk(INDEX, ("search_index", "rowid", "subject", "body", "seen_by"))
 _ENTER_ALL = Statement(
@@ -39,18 +57,9 @@ _ENTER_ALL = Statement(
 _REWORD = Statement(
     update(SearchDocument).where(_ticket_is).values(subject=bindparam("subject"), body=bindparam("body"))
 )
-_SHOW = Statement(
-    update(SearchDocument).where(_of_ticket, _document.seen_by != "").values(seen_by=bindparam("seen_by"))
-)
-_PLACE = Statement(select(_document.place, _document.ticket_id).where(_document.comment_id == bindparam("comment_id")))
-_TICKET = Statement(
-    select(
-        _document.seen_by,
-        select(func.max(_document.place)).where(_of_ticket).scalar_subquery().label("last"),
-    ).where(_ticket_is)
-)
+_LAST = Statement(select(func.max(_document.place).label("place")).where(_of_ticket))
 _TICKETS = Statement(
-    select(Ticket.id, Ticket.organization_id, Ticket.contact_id, Ticket.subject, Ticket.description)
+    select(Ticket.id, Ticket.organization_id, Ticket.subject, Ticket.description)
     .where(Ticket.id.between(bindparam("first"), bindparam("last")))
     .order_by(Ticket.id)
 )
@@ -87,13 +96,12 @@ def created(tx: Transaction, model: type[Base], row: Row) -> None:
 def updated(tx: Transaction, model: type[Base], old: Row, new: Row) -> None:
     """Follow what was changed in a ticket or comment."""
     if model is Ticket:
+        if old.contact_id != new.contact_id:  # first: what is noted later has the new contact
+            _note(tx, tx.all(_SEEN, ticket_id=new.id, seen_by=sight(old.organization_id, old.contact_id)))
         if (old.subject, old.description) != (new.subject, new.description):
-            place, _, _, subject, body, _ = _of_itself(new)
+            place, *_, subject, body = _of_itself(new)
             _note(tx, tx.all(_AT_PLACE, place=place))
             tx.run(_REWORD, ticket_id=new.id, subject=subject, body=body)
-        if old.contact_id != new.contact_id:
-            _note(tx, tx.all(_OF_TICKET, ticket_id=new.id))
-            tx.run(_SHOW, ticket_id=new.id, seen_by=sight(new.organization_id, new.contact_id))
     elif model is Comment:
         said = ("ticket_id", "body", "visibility")
         if any(getattr(old, name) != getattr(new, name) for name in said):
@@ -130,10 +138,12 @@ def index(tx: Transaction, first: int, last: int) -> None:
 
 
 def _note(tx: Transaction, documents: Iterable[Row]) -> None:
-    """Note what the index knows of documents that change or go."""
+    """Note what the index knows of documents that change or go; without their words where these do not change."""
     known = tx.late(_follow)
     for document in documents:
-        known.setdefault(document.place, document)
+        noted = known.setdefault(document.place, document)
+        if noted is not None and noted.body is None and document.body is not None:
+            known[document.place] = document._replace(seen_by=noted.seen_by)
 
 
 def _add(tx: Transaction, document: tuple[Any, ...]) -> None:
@@ -144,7 +154,9 @@ def _add(tx: Transaction, document: tuple[Any, ...]) -> None:
 def _follow(tx: Transaction, known: dict[int, Row | None]) -> None:
     """Let the index follow the documents: each place in their order, for FTS5 writes a piece for each step back."""
     for place in sorted(known):
-        old, new = known[place], tx.first(_AT_PLACE, place=place)
+        old = known[place]
+        has_its_words = old is not None and old.body is None
+        new = tx.first(_SEEN_AT_PLACE if has_its_words else _AT_PLACE, place=place)
         if old == new:
             continue
         if old is not None:
@@ -164,28 +176,25 @@ def _documents(tx: Transaction, first: int, last: int) -> Iterator[tuple[Any, ..
         while comment is not None and comment.ticket_id == ticket.id:
             place += 1
             if place < (ticket.id + 1) * PLACES:
-                yield _of_comment(comment, place, ticket.organization_id, itself[-1], prefixed)
+                yield _of_comment(comment, place, ticket.organization_id, prefixed)
             comment = next(comments, None)
 
 
 def _of_itself(ticket: Row, prefixed: Callable[[int, str], str] = _prefixed) -> tuple[Any, ...]:
     of = ticket.organization_id
-    return (
-        *(ticket.id * PLACES, ticket.id, None),
-        *(prefixed(of, ticket.subject), prefixed(of, ticket.description), sight(of, ticket.contact_id)),
-    )
+    return ticket.id * PLACES, ticket.id, None, True, prefixed(of, ticket.subject), prefixed(of, ticket.description)
 
 
 def _of_comment(
-    comment: Row, place: int, organization_id: int, seen_by: str, prefixed: Callable[[int, str], str] = _prefixed
+    comment: Row, place: int, organization_id: int, prefixed: Callable[[int, str], str] = _prefixed
 ) -> tuple[Any, ...]:
-    seen_by = "" if comment.visibility == "internal" else seen_by
-    return (place, comment.ticket_id, comment.id, "", prefixed(organization_id, comment.body), seen_by)
+    is_public = comment.visibility == "public"
+    return place, comment.ticket_id, comment.id, is_public, "", prefixed(organization_id, comment.body)
 
 
 def _say(tx: Transaction, comment: Row, place: int | None = None) -> None:
     """Take in a comment, at a place or behind the others of its ticket, if there is room."""
-    ticket = tx.one(_TICKET, ticket_id=comment.ticket_id)
-    place = ticket.last + 1 if place is None else place
+    if place is None:
+        place = tx.one(_LAST, ticket_id=comment.ticket_id).place + 1
     if place < (comment.ticket_id + 1) * PLACES:
-        _add(tx, _of_comment(comment, place, comment.organization_id, ticket.seen_by))
+        _add(tx, _of_comment(comment, place, comment.organization_id))

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tickets.db import Row, Transaction
+from sqlalchemy import bindparam, select
+
+from tickets.db import Row, Statement, Transaction
 from tickets.domain import access, contacts, entities, organizations, records
 from tickets.domain.access import Principal
-from tickets.errors import Conflict, Forbidden, InputError, InvalidTransition
-from tickets.models import Ticket
+from tickets.errors import Conflict, Forbidden, InputError, InUse, InvalidTransition
+from tickets.models import Comment, Ticket
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     "open": frozenset({"in_progress", "pending", "resolved", "closed"}),
@@ -18,6 +20,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 _OF_A_USER = frozenset({"subject", "description", "type", "tags"})
 EMPTY: Mapping[str, Any] = {"assignee_id": None, "team_id": None, "tags": [], "custom_fields": {}}
+_BEYOND = Statement(select(Comment.id).where(Comment.ticket_id == bindparam("of")).limit(1).offset(bindparam("most")))
 _CREATED = {**EMPTY, "priority": "medium", "type": "question"}
 
 
@@ -61,6 +64,7 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
         InvalidTransition: the status cannot be reached from the present one.
         NotFound: an id in the changes names nothing in the organization.
         UserInactive: the assignee is deactivated.
+        InUse: it has too many comments to show them to another contact.
         Conflict: the assignee only raises tickets.
         VersionConflict: somebody else changed the ticket since it was read.
     """
@@ -68,6 +72,8 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
     _may_set(caller, changes, ticket.assignee_id)
     _refer(tx, caller, changes)
     moment = records.moment(ticket)
+    if "contact_id" in changes:
+        few_said(tx, ticket, "raise another for the other contact")
     if "status" in changes:
         if goes_on_in(tx, ticket) is not None:
             detail = f"This ticket was merged into the ticket {ticket.merged_into_id}, where it goes on."
@@ -81,6 +87,21 @@ def goes_on_in(tx: Transaction, ticket: Row) -> Row | None:
     if ticket.merged_into_id is None:
         return None
     return records.find(tx, Ticket, ticket.merged_into_id, ticket.organization_id)
+
+
+def few_said(tx: Transaction, ticket: Row, instead: str) -> None:
+    """Check that what changes with all comments of a ticket changes no more than others can wait for.
+
+    Args:
+        tx: where to read.
+        ticket: whose comments.
+        instead: what can be done.
+
+    Raises:
+        InUse: it has too many.
+    """
+    if tx.first(_BEYOND, of=ticket.id, most=entities.MOST_NAMERS) is not None:
+        raise InUse(f"The ticket has more than {entities.MOST_NAMERS:,} comments; {instead}.")
 
 
 def moved(ticket: Row, status: str, moment: int) -> dict[str, Any]:

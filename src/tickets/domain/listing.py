@@ -140,7 +140,7 @@ class Listing:
             position: where it begins; the start of the list when None.
             offset: rows to leave out first, where rows are counted.
         """
-        if _is_empty(where):
+        if is_empty(where):
             return Slice([], None, None)
         backwards = position is not None and position.backwards
         where, begin = self._begin(once(where), sort, position)
@@ -186,7 +186,7 @@ class Listing:
 
     def count(self, tx: Transaction, where: Mapping[str, Sequence[Any]]) -> int:
         """Count the rows on all pages."""
-        if _is_empty(where):
+        if is_empty(where):
             return 0
         where = once(where)
         found: int = tx.one(self._count(shape_of(where)), now=tx.moment, **values_of(where)).count
@@ -356,7 +356,8 @@ def _cut(query: Any, *, leaping: bool) -> Any:
     return query.offset(bindparam("offset")) if leaping else query
 
 
-def _is_empty(where: Mapping[str, Sequence[Any]]) -> bool:
+def is_empty(where: Mapping[str, Sequence[Any]]) -> bool:
+    """Tell whether a filter matches nothing, and so nothing is listed."""
     return any(len(values) == 0 for values in where.values())
 
 

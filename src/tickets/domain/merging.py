@@ -5,7 +5,7 @@ from sqlalchemy import bindparam, select
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import entities, lifecycle, records
 from tickets.domain.access import Principal
-from tickets.errors import AlreadyMerged, Conflict, InputError, InUse
+from tickets.errors import AlreadyMerged, Conflict, InputError
 from tickets.models import Comment, Ticket
 from tickets.models.tickets import WAITING
 
@@ -15,7 +15,6 @@ _COMMENTS = Statement(
     .order_by(Comment.created_at, Comment.id)
     .limit(entities.AT_ONCE)
 )
-_BEYOND = Statement(select(Comment.id).where(Comment.ticket_id == bindparam("of")).limit(1).offset(bindparam("most")))
 
 
 def merge(tx: Transaction, caller: Principal, ticket: Row, into: Row) -> Row:
@@ -30,8 +29,7 @@ def merge(tx: Transaction, caller: Principal, ticket: Row, into: Row) -> Row:
     if ticket.status in WAITING and into.status not in WAITING:
         detail = f"The ticket {into.id} is {into.status}, but this one waits for work: open that one again first."
         raise Conflict(detail, errors=[InputError("/into", detail)])
-    if tx.first(_BEYOND, of=ticket.id, most=entities.MOST_NAMERS) is not None:
-        raise InUse(f"The ticket has more than {entities.MOST_NAMERS:,} comments; close it and point to the other.")
+    lifecycle.few_said(tx, ticket, "close it and point to the other")
     moment = records.moment(ticket, into)
     while comments := tx.all(_COMMENTS, of=ticket.id):
         for comment in comments:

@@ -1,6 +1,6 @@
 """Searching: which tickets have the words, in which order, and where those are (FTS5; decisions/0017)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, s
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.indexing import prefix, sight
-from tickets.domain.listing import Position, Slice, slice_of
+from tickets.domain.listing import Position, Slice, is_empty, slice_of
 from tickets.domain.snippets import snippet
 from tickets.domain.words import Phrase, asked
 from tickets.errors import InputError, InvalidRequest
@@ -19,6 +19,10 @@ MOST_RANKED = 1_000
 """Documents that are weighed against each other; where more match, the newest tickets come first."""
 MOST_BEGUN = 4
 """Beginnings of words: FTS5 puts all documents of all words that begin so together, before it shows the first."""
+MOST_WORDS, MOST_OF_PHRASE = 24, 12
+"""Words of a question, and of a phrase: of each of them FTS5 reads all places where it is, and nothing stops it."""
+_MOST_READ = 100_000
+"""Characters that a page reads for its snippets; a result with more ends it."""
 _WEIGHED = 4_000
 """Characters of a document that weigh; words behind them are found as well."""
 _COMMENTS_SHOWN = 3
@@ -84,13 +88,14 @@ class Result(NamedTuple):
 
     Attributes:
         id: of the ticket.
-        weight: what it is sorted by; None where the newest come first.
+        key: what it is sorted by: its weight, and the last place that was weighed on the first page; None where the
+            newest come first.
         ticket: its row.
         found: where it matches.
     """
 
     id: int
-    weight: float | None
+    key: tuple[float, int] | None
     ticket: Row
     found: list[Found]
 
@@ -99,31 +104,49 @@ def read(text: str, parameter: str) -> list[Phrase]:
     """Read what is asked for.
 
     Raises:
-        InvalidRequest: it has the beginnings of too many words; the problem points at the parameter.
+        InvalidRequest: it asks for more than can be looked up; the problem points at the parameter.
     """
     phrases = asked(text)
-    begun = sum(phrase.is_open for phrase in phrases)
-    if begun > MOST_BEGUN:
-        detail = f"has {begun} beginnings of words, such as `pre*`; {MOST_BEGUN} can be looked up at once"
-        raise InvalidRequest(f"{parameter} {detail}.", errors=[InputError(f"/{parameter}", detail, "query")])
+    begun, number = sum(phrase.is_open for phrase in phrases), sum(len(phrase.words) for phrase in phrases)
+    longest = max((len(phrase.words) for phrase in phrases), default=0)
+    unspaced = "in a script without blanks each character but the last is one"
+    for count, most, detail in (
+        (begun, MOST_BEGUN, f"has {begun} beginnings of words, such as `pre*`; {MOST_BEGUN} can be looked up at once"),
+        (longest, MOST_OF_PHRASE, f"has {longest} words in a row; ask for at most {MOST_OF_PHRASE}: {unspaced}"),
+        (number, MOST_WORDS, f"has {number} words; leave out all but {MOST_WORDS}: {unspaced}"),
+    ):
+        if count > most:
+            raise InvalidRequest(f"{parameter} {detail}.", errors=[InputError(f"/{parameter}", detail, "query")])
     return phrases
 
 
-def expression(where: Mapping[str, Sequence[Any]], phrases: Sequence[Phrase]) -> str:
-    """Write what FTS5 shall match: every phrase, in words of the organization, that the caller may see.
+class Match(NamedTuple):
+    """What FTS5 is asked for. It is made of words alone, by `of`: no text that somebody typed gets there.
 
-    Args:
-        where: ``organization_id``, and for a user ``own_contact_id``.
-        phrases: what was asked for, at least one.
+    Attributes:
+        expression: in FTS5's own language.
+        is_open: whether it has the beginning of a word, for which FTS5 puts together all that begins so.
     """
-    (of,) = where["organization_id"]
-    seen = [f'"{sight(of, contact_id)}"' for contact_id in where.get("own_contact_id", ())]
-    # Letters, digits and symbols between quotes: nothing in there has a meaning for FTS5.
-    asked_for = [f'"{" ".join(_prefixed(of, phrase))}"{" *" if phrase.is_open else ""}' for phrase in phrases]
-    return " AND ".join(seen + asked_for)
+
+    expression: str
+    is_open: bool
+
+    @classmethod
+    def of(cls, where: Mapping[str, Sequence[Any]], phrases: Sequence[Phrase]) -> "Match":
+        """Ask for every phrase, in words of the organization, in what the caller may see.
+
+        Args:
+            where: ``organization_id``, and for a user ``own_contact_id``.
+            phrases: what was asked for, at least one.
+        """
+        (of,) = where["organization_id"]
+        seen = [f'"{sight(of, contact_id)}"' for contact_id in where.get("own_contact_id", ())]
+        # Letters, digits and symbols between quotes: nothing in there has a meaning for FTS5.
+        asked_for = [f'"{" ".join(_prefixed(of, phrase))}"{" *" if phrase.is_open else ""}' for phrase in phrases]
+        return cls(" AND ".join(seen + asked_for), any(phrase.is_open for phrase in phrases))
 
 
-def newest(tx: Transaction, match: str, most: int) -> list[int]:
+def newest(tx: Transaction, match: Match, most: int) -> list[int]:
     """Return the places of the newest documents that match, as many as are wanted."""
     return _places(tx, _DOWNWARDS, match, _LAST, most)
 
@@ -132,7 +155,8 @@ class Search:
     """Lists what was found as `Listing` lists rows.
 
     By weight while few match: which depends on nothing but the ticket and what was said on it, so that a cursor neither
-    repeats nor skips one that stays as it is. Else by the ids of tickets: the index has them in that order.
+    repeats nor skips one that stays as it is. The cursor knows the last place there was at first: what is raised later
+    moves nothing. Where many match, by the ids of tickets: the index has them in that order.
     """
 
     def page(
@@ -144,7 +168,7 @@ class Search:
         limit: int,
         position: Position | None = None,
     ) -> Slice:
-        """Read one page.
+        """Read one page; it ends early where its texts are long.
 
         Args:
             tx: where to read.
@@ -153,20 +177,17 @@ class Search:
             limit: most tickets.
             position: where the page begins; a key of None is a place among the newest.
         """
-        phrases = read(where["q"][0], "q")
-        if not phrases or where.get("own_contact_id") == []:
+        if is_empty(where):
             return Slice([], None, None)
-        match = expression(where, phrases)
-        places = []
-        if position is None or position.key is not None:
-            # More where a cursor is given: it stays good when there came to be more than were weighed at first.
-            places = newest(tx, match, MOST_RANKED + 1 if position is None else 2 * MOST_RANKED)
-        if (position is None and len(places) > MOST_RANKED) or (position is not None and position.key is None):
-            hits = _by_age(tx, match, limit, position, places)
-        else:
-            hits = _beside(_by_weight(tx, places, _needles(where["organization_id"][0], phrases)), position)
+        phrases = read(where["q"][0], "q")
+        if not phrases:
+            return Slice([], None, None)
+        match = Match.of(where, phrases)
+        hits = _ranked(tx, match, _needles(where["organization_id"][0], phrases), position)
+        if hits is None:
+            hits = _by_age(tx, match, limit, position)
         rows = _results(tx, hits[:limit], phrases)
-        return slice_of(rows, "weight", position, more=len(hits) > limit)
+        return slice_of(rows, "key", position, more=len(hits) > len(rows))
 
 
 SEARCH = Search()
@@ -175,7 +196,7 @@ SEARCH = Search()
 class _Hit(NamedTuple):
     """A ticket that matches, with the places of its documents that do, the best first."""
 
-    weight: float | None
+    key: tuple[float, int] | None
     ticket_id: int
     places: list[int]
 
@@ -185,13 +206,18 @@ def _prefixed(organization_id: int, phrase: Phrase) -> list[str]:
 
 
 def _needles(organization_id: int, phrases: Sequence[Phrase]) -> list[str]:
-    """Write phrases as they are in a document, whose words have a blank on both sides."""
-    return [f" {' '.join(_prefixed(organization_id, phrase))}{'' if phrase.is_open else ' '}" for phrase in phrases]
+    """Write phrases as `_apart` writes a document."""
+    return [f" {'  '.join(_prefixed(organization_id, phrase))}{'' if phrase.is_open else ' '}" for phrase in phrases]
+
+
+def _apart(words: str) -> str:
+    """Put blanks of its own on both sides of each word, so that one that is repeated is counted each time."""
+    return f" {words.replace(' ', '  ')} "
 
 
 def _weight(document: Row, needles: Sequence[str]) -> float:
-    subject, body = f" {document.subject} ", f" {document.body} "
-    length = 1 - _LENGTH + _LENGTH * (len(subject) + len(body)) / _USUAL
+    subject, body = _apart(document.subject), _apart(document.body)
+    length = 1 - _LENGTH + _LENGTH * (len(document.subject) + len(document.body)) / _USUAL
     weight = 0.0
     for needle in needles:
         often = _SUBJECT * subject.count(needle) + body.count(needle)
@@ -199,55 +225,70 @@ def _weight(document: Row, needles: Sequence[str]) -> float:
     return weight
 
 
-def _by_weight(tx: Transaction, places: list[int], needles: Sequence[str]) -> list[_Hit]:
-    """Weigh documents; a ticket weighs what its best document does."""
-    documents = tx.all(_WEIGH, places=as_json(places))
-    hits: dict[int, _Hit] = {}
-    for weight, place in sorted(((_weight(document, needles), document.place) for document in documents), reverse=True):
-        hits.setdefault(place // PLACES, _Hit(weight, place // PLACES, [])).places.append(place)
-    return sorted(hits.values(), reverse=True)
-
-
-def _beside(hits: list[_Hit], position: Position | None) -> list[_Hit]:
-    """Leave what is behind a position, or before it, from there on."""
+def _ranked(tx: Transaction, match: Match, needles: Sequence[str], position: Position | None) -> list[_Hit] | None:
+    """Sort what matches by its weight; None where that is too much, or was on the first page."""
     if position is None:
-        return hits
-    here = (position.key, position.id)
+        places = newest(tx, match, MOST_RANKED + 1)
+        if len(places) > MOST_RANKED:
+            return None
+        return _by_weight(tx, places, needles, places[0] if places else 0)
+    if position.key is None:
+        return None
+    weight, last = position.key
+    # Of tickets that are there, more can come to match; those weighed at first have room left.
+    hits = _by_weight(tx, _places(tx, _DOWNWARDS, match, last, 2 * MOST_RANKED), needles, last)
+    here = ((weight, last), position.id)
     if position.backwards:
         return [hit for hit in reversed(hits) if hit[:2] > here]
     return [hit for hit in hits if hit[:2] < here]
 
 
-def _by_age(tx: Transaction, match: str, limit: int, position: Position | None, places: list[int]) -> list[_Hit]:
+def _by_weight(tx: Transaction, places: list[int], needles: Sequence[str], last: int) -> list[_Hit]:
+    """Weigh documents; a ticket weighs what its best document does."""
+    documents = tx.all(_WEIGH, places=as_json(places))
+    hits: dict[int, _Hit] = {}
+    for weight, place in sorted(((_weight(document, needles), document.place) for document in documents), reverse=True):
+        hits.setdefault(place // PLACES, _Hit((weight, last), place // PLACES, [])).places.append(place)
+    return sorted(hits.values(), reverse=True)
+
+
+def _by_age(tx: Transaction, match: Match, limit: int, position: Position | None) -> list[_Hit]:
     """Walk the index until there is one ticket more than are wanted.
 
     Args:
         tx: where to read.
-        match: see `expression`.
+        match: what is asked for.
         limit: most tickets.
         position: where the walk begins; at the newest when None.
-        places: what was read from there already.
     """
     backwards = position is not None and position.backwards
     place = _LAST if position is None else _beyond(position.id, backwards=backwards)
-    at_once = 2 * (limit + 1)
-    hits: dict[int, _Hit] = {}
+    hits: dict[int, list[int]] = {}
     more = True
     while more and len(hits) <= limit:
-        if not places:
-            places = _places(tx, _UPWARDS if backwards else _DOWNWARDS, match, place, at_once)
-            more = len(places) == at_once
+        places = _places(tx, _UPWARDS if backwards else _DOWNWARDS, match, place, MOST_RANKED)
+        more = len(places) == MOST_RANKED
         for found in places:
-            hits.setdefault(found // PLACES, _Hit(None, found // PLACES, [])).places.append(found)
-        # Of a ticket with many comments the first of these are enough.
-        place, places = _beyond(places[-1] // PLACES, backwards=backwards) if places else place, []
-    for hit in hits.values():
-        hit.places.sort(reverse=True)
-    return list(hits.values())
+            hits.setdefault(found // PLACES, []).append(found)
+        if not more:
+            break
+        first, last = places[0] // PLACES, places[-1] // PLACES
+        place = places[-1] + (1 if backwards else -1)
+        if first == last:  # the rest of what was said on it would be read to no use
+            hits[last] = _of_ticket(tx, match, last)
+            place = _beyond(last, backwards=backwards)
+    return [_Hit(None, ticket, sorted(set(places), reverse=True)) for ticket, places in hits.items()]
 
 
-def _places(tx: Transaction, way: Statement, match: str, place: int, limit: int) -> list[int]:
-    return [row.rowid for row in tx.all(way, match=match, place=place, limit=limit)]
+def _of_ticket(tx: Transaction, match: Match, ticket_id: int) -> list[int]:
+    """Return which documents of a ticket are shown: itself, if it matches, and the newest comments that do."""
+    itself = ticket_id * PLACES
+    comments = _places(tx, _DOWNWARDS, match, itself + PLACES - 1, _COMMENTS_SHOWN)
+    return [*comments, *(place for place in _places(tx, _DOWNWARDS, match, itself, 1) if place == itself)]
+
+
+def _places(tx: Transaction, way: Statement, match: Match, place: int, limit: int) -> list[int]:
+    return [row.rowid for row in tx.all(way, match=match.expression, place=place, limit=limit)]
 
 
 def _beyond(ticket_id: int, *, backwards: bool) -> int:
@@ -256,33 +297,31 @@ def _beyond(ticket_id: int, *, backwards: bool) -> int:
 
 
 def _results(tx: Transaction, hits: Sequence[_Hit], phrases: Sequence[Phrase]) -> list[Result]:
+    """Show where hits match, as far as a page goes: the first at least."""
     tickets = {row.id: row for row in tx.all(_TICKETS, ids=as_json([hit.ticket_id for hit in hits]))}
-    shown = [place for hit in hits for place in _comment_places(hit)]
-    comments = {row.place: row for row in tx.all(_COMMENTS, places=as_json(shown))} if shown else {}
-    return [
-        Result(
-            hit.ticket_id,
-            hit.weight,
-            tickets[hit.ticket_id],
-            list(_found(hit, tickets[hit.ticket_id], comments, phrases)),
-        )
-        for hit in hits
-    ]
+    rows: list[Result] = []
+    read = 0
+    for hit in hits:
+        if read > _MOST_READ:
+            break
+        ticket, found = tickets[hit.ticket_id], []
+        for field, comment_id, text in _texts(tx, hit, ticket):
+            shown = snippet(text, phrases)
+            read += shown.read
+            if shown.html is not None:
+                found.append(Found(field, comment_id, shown.html))
+        rows.append(Result(hit.ticket_id, hit.key, ticket, found))
+    return rows
 
 
-def _comment_places(hit: _Hit) -> list[int]:
-    return [place for place in hit.places if place % PLACES][:_COMMENTS_SHOWN]
-
-
-def _found(hit: _Hit, ticket: Row, comments: Mapping[int, Row], phrases: Sequence[Phrase]) -> Any:
-    texts: list[tuple[str, int | None, str]] = []
+def _texts(tx: Transaction, hit: _Hit, ticket: Row) -> Iterator[tuple[str, int | None, str]]:
     if hit.ticket_id * PLACES in hit.places:
-        texts += [("subject", None, ticket.subject), ("description", None, ticket.description)]
-    texts += [("comment", comments[place].id, comments[place].body) for place in _comment_places(hit)]
-    for field, comment_id, text in texts:
-        shown = snippet(text, phrases)
-        if shown is not None:
-            yield Found(field, comment_id, shown)
+        yield "subject", None, ticket.subject
+        yield "description", None, ticket.description
+    shown = [place for place in hit.places if place % PLACES][:_COMMENTS_SHOWN]
+    comments = {row.place: row for row in tx.all(_COMMENTS, places=as_json(shown))} if shown else {}
+    for place in shown:
+        yield "comment", comments[place].id, comments[place].body
 
 
 def as_json(values: list[int]) -> str:

@@ -8,8 +8,8 @@ from sqlalchemy import JSON, ColumnElement, Select, bindparam, func, select, typ
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.filters import Either, Filter, Tally, without_index
-from tickets.domain.listing import Listing, Position, Slice, slice_of
-from tickets.domain.search import among, as_json, expression, matches, newest, read, ticket_id
+from tickets.domain.listing import Listing, Position, Slice, is_empty, slice_of
+from tickets.domain.search import Match, among, as_json, matches, newest, read, ticket_id
 from tickets.models.search import INDEX, PLACES
 
 _FEW = 2_000
@@ -29,7 +29,11 @@ Where = Mapping[str, Sequence[Any]]
 
 
 class SearchableListing(Listing):
-    """A list of tickets with a filter ``search`` (a text), which is asked together with ``organization_id``."""
+    """A list of tickets with a filter ``search`` (a text), which is asked together with ``organization_id``.
+
+    The text goes no further than `_read`: there is no filter of that name. What its tickets are looked up by is called
+    ``matching``, or ``id`` where they are few.
+    """
 
     def __init__(
         self,
@@ -43,12 +47,15 @@ class SearchableListing(Listing):
         more = {
             # Few are read and sorted, whatever else is asked: first, and `selective`. Many are no way to walk.
             "id": Filter(id_column, "found", sorts=(), selective=True, alone=True, by=among),
-            "search": Filter(without_index(id_column), "found", by=_found),
+            "matching": Filter(without_index(id_column), "found", by=_found),
         }
         super().__init__(query, id_column, filters={**more, **filters}, sorts=sorts, tally=tally)
         self._rows = Statement(query.where(id_column.in_(among(bindparam("ids")))), raw_json=True)
-        columns = dict.fromkeys((id_column, *sorts.values()))
-        self._keys = Listing(query.with_only_columns(*columns), id_column, filters=filters, sorts=sorts)
+        # Of the tickets themselves, whatever table it is that has them in order.
+        keys = [column for column in query.selected_columns if column.name in {"id", *sorts}]
+        self._keys = Listing(
+            query.with_only_columns(*keys, maintain_column_froms=True), id_column, filters=filters, sorts=sorts
+        )
 
     def page(
         self,
@@ -61,39 +68,43 @@ class SearchableListing(Listing):
         offset: int | None = None,
     ) -> Slice:
         """Read one page; see `Listing.page`."""
-        where = _with_expression(where)
-        if where.get("search"):
-            matching = _Matching(tx, where["search"][0])
-            if matching.are_few:
-                where = {**_without_search(where), "id": [as_json(sorted(matching.newest))]}
-            else:
-                start = offset or 0
-                found = self._walk(tx, matching, where, sort, start + limit + 1, position)
-                if found is not None:
-                    ids = [row.id for row in found[start : start + limit]]
-                    rows = {row.id: row for row in tx.all(self._rows, ids=as_json(ids))}
-                    more, at_start = len(found) > start + limit, position is None and not offset
-                    key, descending = sort.removeprefix("-"), sort.startswith("-")
-                    shown = [rows[each] for each in ids]
-                    return slice_of(shown, key, position, more=more, at_start=at_start, descending=descending)
-        return super().page(tx, where=where, sort=sort, limit=limit, position=position, offset=offset)
+        if is_empty(where):
+            return Slice([], None, None)
+        rest, match = _read(where)
+        if match is not None:
+            matching = _Matching(tx, match)
+            start = offset or 0
+            found = None if matching.are_few else self._walk(tx, matching, rest, sort, start + limit + 1, position)
+            if found is not None:
+                ids = [row.id for row in found[start : start + limit]]
+                rows = {row.id: row for row in tx.all(self._rows, ids=as_json(ids))}
+                more, at_start = len(found) > start + limit, position is None and not offset
+                key, descending = sort.removeprefix("-"), sort.startswith("-")
+                shown = [rows[each] for each in ids]
+                return slice_of(shown, key, position, more=more, at_start=at_start, descending=descending)
+            few = {"id": [as_json(sorted(matching.newest))]}
+            rest = {**rest, **(few if matching.are_few else {"matching": [match.expression]})}
+        return super().page(tx, where=rest, sort=sort, limit=limit, position=position, offset=offset)
 
     def count(self, tx: Transaction, where: Where) -> int:
         """Count the rows on all pages."""
-        return super().count(tx, _with_expression(where))
+        if is_empty(where):
+            return 0
+        rest, match = _read(where)
+        return super().count(tx, rest if match is None else {**rest, "matching": [match.expression]})
 
     def _walk(
         self,
         tx: Transaction,
         matching: "_Matching",
-        where: Where,
+        rest: Where,
         sort: str,
         wanted: int,
         position: Position | None,
     ) -> list[Row] | None:
         """Read keys of the list until enough are of tickets that match; None where that is too far."""
         backwards = position is not None and position.backwards
-        rest, found = _without_search(where), list[Row]()
+        found = list[Row]()
         for size in _CHUNKS:
             keys = self._keys.page(tx, where=rest, sort=sort, limit=size, position=position)
             rows = keys.rows[::-1] if backwards else keys.rows
@@ -113,7 +124,7 @@ class _Matching:
         are_few: whether these are all.
     """
 
-    def __init__(self, tx: Transaction, match: str) -> None:
+    def __init__(self, tx: Transaction, match: Match) -> None:
         self._tx = tx
         self._match = match
         places = newest(tx, match, _FEW + 1)
@@ -126,26 +137,32 @@ class _Matching:
         found = set(self.newest)
         older = sorted(each for each in ids if each < self._oldest)
         # What begins with something is put together for each question anew: ask once.
-        gap = max(older, default=0) if "*" in self._match else _GAP
+        gap = max(older, default=0) if self._match.is_open else _GAP
         while older:
             last = next((n for n, (a, b) in enumerate(pairwise(older)) if b - a > gap), len(older) - 1)
             bounds = {"first": older[0] * PLACES, "last": (older[last] + 1) * PLACES - 1}
-            found.update(self._tx.one(_MATCHING, match=self._match, **bounds).ids)
+            found.update(self._tx.one(_MATCHING, match=self._match.expression, **bounds).ids)
             older = older[last + 1 :]
         return found
-
-
-def _without_search(where: Where) -> Where:
-    return {name: values for name, values in where.items() if name != "search"}
 
 
 def _found(match: Any) -> Select[Any]:
     return select(ticket_id).where(matches(match))
 
 
-def _with_expression(where: Where) -> Where:
-    """Replace the text that is searched for by what FTS5 shall match; without any word nothing does."""
-    if not where.get("search") or any(len(values) == 0 for values in where.values()):
-        return where
+def _read(where: Where) -> tuple[Where, Match | None]:
+    """Take the text out of the filters, and make of it what FTS5 is asked; without any word nothing matches.
+
+    Args:
+        where: none of them empty.
+
+    Returns:
+        The other filters, and None where no text is searched for.
+    """
+    if "search" not in where:
+        return where, None
+    rest = {name: values for name, values in where.items() if name != "search"}
     phrases = read(where["search"][0], "search")
-    return {**where, "search": [expression(where, phrases)] if phrases else []}
+    if not phrases:
+        return {**rest, "id": []}, None
+    return rest, Match.of(where, phrases)
