@@ -1,7 +1,7 @@
 """The search index; 0014 takes in all tickets and comments there are.
 
 Revision: 0011
-Follows: 0012
+Follows: 0010
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "0011"
-down_revision = "0012"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

@@ -4,7 +4,7 @@ The queue of somebody, of a team or of nobody stays small while what is done wit
 breached get the time of that change: lists by tag did not follow it before.
 
 Revision: 0013
-Follows: 0009
+Follows: 0012
 """
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from alembic import op
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "0013"
-down_revision = "0009"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

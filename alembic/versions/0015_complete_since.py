@@ -1,13 +1,13 @@
 """Since when the event log of an organization is complete: the number of the last event that was deleted.
 
 Revision: 0015
-Follows: 0013
+Follows: 0014
 """
 
 from alembic import op
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

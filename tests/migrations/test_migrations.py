@@ -306,7 +306,7 @@ class TestUpgrade:
             assert {name: row[name] for name in sla.COLUMNS} in levels
 
     def test_tickets_that_are_there_are_tallied(self, database: Database):
-        migrations.upgrade(database, SCRIPTS.get_revision("0012").down_revision)
+        migrations.upgrade(database, SCRIPTS.get_revision("0010").down_revision)
         fill(database)
         with closing(sqlite3.connect(database.path)) as connection, connection:
             connection.execute("UPDATE tickets SET organization_id = 1, status = 'open', priority = 'low' WHERE id < 3")
@@ -341,7 +341,7 @@ class TestUpgrade:
         assert found == [{"organization_id": 2, "name": "events_purged", "value": expected}]
 
     def test_tags_that_are_there_are_found(self, database: Database):
-        migrations.upgrade(database, SCRIPTS.get_revision("0009").down_revision)
+        migrations.upgrade(database, SCRIPTS.get_revision("0012").down_revision)
         fill(database)
         tags = {1: ["vip", "eu"], 2: [], 3: ["eu", "ça va", "eu"]}
         with closing(sqlite3.connect(database.path)) as connection, connection:

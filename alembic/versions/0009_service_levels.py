@@ -1,6 +1,6 @@
 """Service level policies, and the clocks of tickets.
 
-Revision: 0010
+Revision: 0009
 Follows: 0008
 """
 
@@ -11,7 +11,7 @@ from alembic import op
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-revision = "0010"
+revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None

@@ -1,7 +1,7 @@
 """Tallies of tickets, and an index of when they were resolved.
 
-Revision: 0012
-Follows: 0010
+Revision: 0010
+Follows: 0009
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-revision = "0012"
-down_revision = "0010"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

@@ -1,6 +1,6 @@
 """Tags where indexes find them, and an index in the order of change for what lists are filtered by.
 
-Revision: 0009
+Revision: 0012
 Follows: 0011
 """
 
@@ -9,7 +9,7 @@ from alembic import op
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-revision = "0009"
+revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
