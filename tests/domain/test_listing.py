@@ -102,9 +102,14 @@ def test_a_walk_shows_what_was_there_throughout_exactly_once(connection: Connect
 
 def _back(teams: Teams, sort: str, limit: int, page: Slice, steps: Any) -> None:
     """Walk back to the beginning under the same conditions."""
-    first = page.rows[0]
-    before = [row.id for row in teams.rows.values() if (_key(sort)(row) < _key(sort)(first)) != sort.startswith("-")]
-    throughout = {row_id for row_id in before if row_id != first.id}
+    if page.rows:
+        first = page.rows[0]
+        before = {
+            row.id for row in teams.rows.values() if (_key(sort)(row) < _key(sort)(first)) != sort.startswith("-")
+        }
+        throughout = before - {first.id}
+    else:  # all that lay behind the last cursor went: the way back leads over all that is there
+        throughout = set(teams.rows)
     seen: list[Any] = []
     position = page.prev
     while position is not None:

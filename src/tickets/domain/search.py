@@ -187,7 +187,7 @@ class Search:
         if hits is None:
             hits = _by_age(tx, match, limit, position)
         rows = _results(tx, hits[:limit], phrases)
-        return slice_of(rows, "key", position, more=len(hits) > len(rows))
+        return slice_of(rows, "key", position, more=len(hits) > len(rows), descending=True)
 
 
 SEARCH = Search()
