@@ -12,8 +12,8 @@ from sqlalchemy import bindparam, insert
 
 from tickets.db import Connection, Statement, Transaction
 from tickets.domain import entities, events, organizations, records
-from tickets.domain.listing import Position, Slice
 from tickets.domain.listings import EVENTS, TEAMS, TICKETS
+from tickets.domain.slices import Position, Slice
 from tickets.models import Team
 
 _ADD = Statement(

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from tickets.db import Statement, Transaction
-from tickets.domain.listing import Listing, Position, Slice
+from tickets.domain.listing import Listing
+from tickets.domain.slices import Position, Slice
 from tickets.models import Event
 
 _of_organization = Event.organization_id == bindparam("of")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.access import Principal
 from tickets.domain.history import entries_of
-from tickets.domain.listing import MOST_TEXT
+from tickets.domain.slices import MOST_TEXT
 from tickets.errors import InputError, InsufficientScope, InvalidRequest
 from tickets.models import Base, Comment, Contact, Event, SlaPolicy, Team, Ticket, User
 from tickets.shapes.comments import comment as show_comment

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain.listing import MOST_TEXT, Position, Slice, slice_of
+from tickets.domain.slices import MOST_TEXT, Position, Slice, slice_of
 from tickets.models import Event
 
 PLACES = 64

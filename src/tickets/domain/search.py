@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, s
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.indexing import prefix, sight
-from tickets.domain.listing import Position, Slice, is_empty, slice_of
+from tickets.domain.listing import is_empty
+from tickets.domain.slices import Position, Slice, slice_of
 from tickets.domain.snippets import snippet
 from tickets.domain.words import Phrase, asked
 from tickets.errors import InputError, InvalidRequest

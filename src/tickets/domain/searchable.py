@@ -8,8 +8,9 @@ from sqlalchemy import JSON, ColumnElement, Select, bindparam, func, select, typ
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain.filters import Either, Filter, Tally, without_index
-from tickets.domain.listing import Listing, Position, Slice, is_empty, slice_of
+from tickets.domain.listing import Listing, is_empty
 from tickets.domain.search import Match, among, as_json, matches, newest, read, ticket_id
+from tickets.domain.slices import Position, Slice, slice_of
 from tickets.models.search import INDEX, PLACES
 
 _FEW = 2_000

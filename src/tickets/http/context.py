@@ -14,10 +14,11 @@ from tickets.domain import records
 from tickets.domain.access import Principal
 from tickets.domain.expansion import Beside
 from tickets.domain.history import History
-from tickets.domain.listing import Listing, Slice, end_of
+from tickets.domain.listing import Listing
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.domain.search import Search
 from tickets.domain.sessions import Opened
+from tickets.domain.slices import Slice, end_of
 from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem
 from tickets.http import problems
 from tickets.http.exchange import Exchange

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from tickets.domain.access import Principal
-from tickets.domain.listing import Position
+from tickets.domain.slices import Position
 from tickets.errors import InputError, InvalidRequest
 
 MOST_ROWS = 200
