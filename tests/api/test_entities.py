@@ -277,3 +277,21 @@ class TestWhatTooMuchNames:
         )
         admin.delete(f"/comments/{said[0]['id']}")
         assert admin.delete(contact).status_code == 204
+
+    def test_a_merge_moves_no_more_either(self, tenant, admin):
+        one, other = tenant.ticket(), tenant.ticket()
+        said = [tenant.comment(one)["id"] for _ in range(4)]
+        merge = f"/tickets/{one['id']}/merge"
+        told = problem(admin.post(merge, json={"into": other["id"]}), 409, "in_use")
+        assert "more than 3 comments" in told["detail"]
+        admin.delete(f"/comments/{said[0]}")
+        assert admin.post(merge, json={"into": other["id"]}).status_code == 200
+
+    def test_whoever_can_be_named_has_something_to_do_instead(self):
+        named = {mapper.class_ for mapper in Base.registry.mappers if entities._namers(mapper.class_)}
+        assert named == entities._INSTEAD.keys()
+
+    @pytest.mark.parametrize("entity", ["User", "Team", "Contact", "Ticket"])
+    def test_it_runs_in_a_thread(self, entity):
+        [delete] = [spec for _, _, spec in DOCUMENT.operations() if spec["operationId"] == f"delete{entity}"]
+        assert delete["x-execution"] == "thread"

@@ -39,7 +39,8 @@ def key(process: ProcessService) -> str:
 
 
 def asked(key: str, *headers: str) -> bytes:
-    lines = ["GET /api/v1/tickets?limit=200 HTTP/1.1", "host: x", f"x-api-key: {key}", *headers]
+    # By number: a page by cursor ends early where its texts are long.
+    lines = ["GET /api/v1/tickets?page=1&per_page=200 HTTP/1.1", "host: x", f"x-api-key: {key}", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
