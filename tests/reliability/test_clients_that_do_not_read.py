@@ -4,6 +4,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
@@ -34,6 +35,10 @@ def key(process: ProcessService) -> str:
     tenant = Tenant(process.database, process.origin)
     for _ in range(200):
         tenant.ticket(description="x" * 50_000)
+    admin = tenant.client()
+    with ThreadPoolExecutor(8) as pool:  # each thread that reads opens the database once
+        answers = pool.map(lambda _: admin.get("/tickets", params={"page": 1, "per_page": 200}), range(8))
+        assert {answer.status_code for answer in answers} == {200}
     tenant.close()
     return tenant.key(tenant.user("admin"))
 
