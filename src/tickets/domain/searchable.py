@@ -13,9 +13,9 @@ from tickets.domain.search import Match, among, as_json, matches, newest, read, 
 from tickets.domain.slices import Position, Slice, slice_of
 from tickets.models.search import INDEX, PLACES
 
-_FEW = 2_000
+_FEW = 1_000
 """Documents whose tickets are looked up and sorted; where more match, the list is walked until a page is full."""
-_CHUNKS = (256, 1_024, 4_096)
+_CHUNKS = (256, 512, 1_024, 4_096)
 """Rows of the list that are looked at together; where these do not fill a page, the database walks on by itself."""
 _GAP = 1_000
 """Ids: to read what lies between two tickets takes as long as to ask the index twice."""
