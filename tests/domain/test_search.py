@@ -27,6 +27,7 @@ from tickets.domain import (
     searchable,
     users,
 )
+from tickets.domain import listing as listing_module
 from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
 from tickets.domain.listings import tickets
@@ -302,6 +303,21 @@ LISTS: dict[str, tuple[dict[str, list[Any]], str]] = {
     ),
     "two tags": ({"tag": ["vip", "new"]}, "(tags LIKE '%vip%' OR tags LIKE '%new%')"),
 }
+
+
+@pytest.mark.parametrize("asked", LISTS.values(), ids=LISTS)
+@pytest.mark.parametrize("word", ["the", "tenth", "rare"])
+def test_a_page_of_a_searched_list_ends_early_where_its_texts_are_long(
+    desk: tuple[Any, int], monkeypatch: pytest.MonkeyPatch, word: str, asked: tuple[dict[str, list[Any]], str]
+):
+    monkeypatch.setattr(listing_module, "MOST_TEXT", 0)  # what the first ticket says is too much already
+    tx, mine = desk
+    filters, condition = asked
+    where = {"organization_id": [mine], **filters, "search": [word]}
+    expected = ids_of(tx, mine, word, "created_at DESC, id DESC", condition)
+    listing = tickets(where)
+    assert len(listing.page(tx, where=where, sort="-created_at", limit=7).rows) == min(1, len(expected))
+    assert walked(listing, tx, where=where, sort="-created_at", limit=7) == (expected, expected)
 
 
 @pytest.mark.parametrize("word", ["the", "th*", "third", "tenth", "rare", "old", "the third", '"the third"', "none"])

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Select, bindparam, func, select, type_coerce
 
-from tickets.db import Row, Statement, Transaction
+from tickets.db import Statement, Transaction
 from tickets.domain.filters import Either, Filter, Tally, without_index
 from tickets.domain.listing import Listing, is_empty
 from tickets.domain.search import Match, among, as_json, matches, newest, read, ticket_id
-from tickets.domain.slices import Position, Slice, slice_of
+from tickets.domain.slices import Position, Slice
 from tickets.models.search import INDEX, PLACES
 
 _FEW = 1_000
@@ -51,7 +51,6 @@ class SearchableListing(Listing):
             "matching": Filter(without_index(id_column), "found", by=_found),
         }
         super().__init__(query, id_column, filters={**more, **filters}, sorts=sorts, tally=tally)
-        self._rows = Statement(query.where(id_column.in_(among(bindparam("ids")))), raw_json=True)
         # Of the tickets themselves, whatever table it is that has them in order.
         keys = [column for column in query.selected_columns if column.name in {"id", *sorts}]
         self._keys = Listing(
@@ -74,17 +73,13 @@ class SearchableListing(Listing):
         rest, match = _read(where)
         if match is not None:
             matching = _Matching(tx, match)
-            start = offset or 0
-            found = None if matching.are_few else self._walk(tx, matching, rest, sort, start + limit + 1, position)
-            if found is not None:
-                ids = [row.id for row in found[start : start + limit]]
-                rows = {row.id: row for row in tx.all(self._rows, ids=as_json(ids))}
-                more, at_start = len(found) > start + limit, position is None and not offset
-                key, descending = sort.removeprefix("-"), sort.startswith("-")
-                shown = [rows[each] for each in ids]
-                return slice_of(shown, key, position, more=more, at_start=at_start, descending=descending)
-            few = {"id": [as_json(sorted(matching.newest))]}
-            rest = {**rest, **(few if matching.are_few else {"matching": [match.expression]})}
+            ids = (
+                matching.newest
+                if matching.are_few
+                else self._walk(tx, matching, rest, sort, (offset or 0) + limit + 1, position)
+            )
+            # Known ids are read like any few; where the walk went too far, the database walks on by itself.
+            rest = {**rest, **({"matching": [match.expression]} if ids is None else {"id": [as_json(sorted(ids))]})}
         return super().page(tx, where=rest, sort=sort, limit=limit, position=position, offset=offset)
 
     def count(self, tx: Transaction, where: Where) -> int:
@@ -102,18 +97,18 @@ class SearchableListing(Listing):
         sort: str,
         wanted: int,
         position: Position | None,
-    ) -> list[Row] | None:
-        """Read keys of the list until enough are of tickets that match; None where that is too far."""
+    ) -> set[int] | None:
+        """Read keys of the list until enough tickets match, and return their ids; None where that is too far."""
         backwards = position is not None and position.backwards
-        found = list[Row]()
+        found = list[int]()
         for size in _CHUNKS:
             keys = self._keys.page(tx, where=rest, sort=sort, limit=size, position=position)
             rows = keys.rows[::-1] if backwards else keys.rows
             ids = matching.among([row.id for row in rows])
-            found += [row for row in rows if row.id in ids]
+            found += [row.id for row in rows if row.id in ids]
             position = keys.prev if backwards else keys.next
             if len(found) >= wanted or position is None:
-                return found[:wanted]
+                return set(found[:wanted])
         return None
 
 
