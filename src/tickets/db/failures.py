@@ -23,11 +23,16 @@ _UNAVAILABLE = {
 }
 LOCKED = _UNAVAILABLE[sqlite3.SQLITE_BUSY] + " Try again in a moment."
 UNDONE = "The disk or the database failed in the middle. Try again in a moment."
+_DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
 class Locked(ServiceUnavailable):
     """Another process holds the lock."""
+
+
+class Damaged(ServiceUnavailable):
+    """What is stored does not make sense to SQLite."""
 
 
 def unavailable(error: sqlite3.DatabaseError) -> Exception:
@@ -36,6 +41,8 @@ def unavailable(error: sqlite3.DatabaseError) -> Exception:
     if code is None or code & 0xFF not in _UNAVAILABLE:
         return error
     reason = f"{_UNAVAILABLE[code & 0xFF]} Try again in a moment."
+    if code & 0xFF in _DAMAGES:
+        return Damaged(reason)
     return Locked(reason) if code & 0xFF in _LOCKS else ServiceUnavailable(reason)
 
 

@@ -212,6 +212,7 @@ class Writer:
             while self._waiting:
                 _settle(self._waiting.popleft()[1], error, failed=True)
             return
+        transaction.on_loop = True
         outcomes: list[tuple[_Outcome, Any, bool]] = []
         try:
             try:
