@@ -18,7 +18,7 @@ log = structlog.get_logger("tickets")
 UPDATE = "update_search_index"
 """The job that does what is left."""
 ON_LOOP, IN_THREAD = 12_000, 60_000
-"""Entries that the index gains and loses in a transaction, on the event loop and in a thread; each takes 1 to 2.5 us."""
+"""Entries that the index gains and loses in a transaction, on the event loop and in a thread: 1 to 2.5 us each."""
 _MOST_AT_ONCE = 1_000
 """Places that the job looks at together."""
 

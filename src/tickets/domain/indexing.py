@@ -132,7 +132,7 @@ def updated(tx: Transaction, model: type[Base], old: Row, new: Row) -> None:
     elif model is Comment:
         words_changed = (old.ticket_id, old.body) != (new.ticket_id, new.body)
         if words_changed or old.visibility != new.visibility:
-            more = entries_of(new.body) if words_changed else 0
+            more = entries_of(new.body) if old.body != new.body else 0
             there = _mark(tx, _MARK_COMMENT, more, words_changed=words_changed, comment_id=new.id)
             if not _any_of(there, new.ticket_id):
                 there = _touched(tx, tx.all(_MARK_COMMENT_AGAIN, comment_id=new.id, more=entries_of(new.body)))
