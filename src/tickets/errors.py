@@ -116,6 +116,10 @@ class LastAdmin(Problem):
     status, code, title = 409, "last_admin", "The last admin stays"
 
 
+class TicketFull(Problem):
+    status, code, title = 409, "ticket_full", "The ticket is full"
+
+
 class UserInactive(Problem):
     status, code, title = 409, "user_inactive", "The user is deactivated"
 

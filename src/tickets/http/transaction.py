@@ -7,6 +7,7 @@ the commit that holds it.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ log = structlog.get_logger("tickets")
 
 MAX_BATCH = 64
 """Most writes to one commit: what runs inline between two looks of the event loop at its sockets."""
+LONGEST_BATCH = 0.02
+"""Seconds after which a commit takes no more writes, since long texts make each of them longer."""
 
 Work = Callable[[Transaction], Any]
 
@@ -234,7 +237,8 @@ class Writer:
 
     def _perform(self, transaction: Transaction, outcomes: list[tuple[_Outcome, Any, bool]]) -> None:
         """Run what waits, in its order, up to the next long piece."""
-        while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH:
+        end = time.monotonic() + LONGEST_BATCH
+        while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH and time.monotonic() < end:
             work, future, _ = self._waiting.popleft()
             if not self._begin(future):
                 continue
