@@ -18,6 +18,7 @@ from tickets.cli.failures import Failure
 _COMMANDS = {
     "migrate": ("database", "Bring the database to the newest revision."),
     "backup": ("database", "Copy the database into a file while the service runs."),
+    "reindex": ("search", "Compare the search index with tickets and comments, and put right what differs."),
     "create-org": ("organizations", "Found an organization with its first user, an admin."),
     "create-user": ("users", "Make an account."),
     "create-api-key": ("api_keys", "Make an API key; it is shown this once."),

@@ -3,12 +3,14 @@
 import errno
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
+import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
@@ -113,9 +115,22 @@ def ready_database() -> Iterator[Database]:
         Failure: it is missing, or at another revision.
         SettingsError: a setting cannot be used.
     """
-    with Database(Settings.from_env()) as database:
+    with Database(Settings.from_env()) as database, _lines_on_stderr():
         expect_newest(database)
         yield database
+
+
+@contextmanager
+def _lines_on_stderr() -> Iterator[None]:
+    """Keep lines of the log apart from the result, which is on stdout."""
+    if structlog.is_configured():
+        yield
+        return
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
 
 
 def expect_newest(database: Database) -> None:

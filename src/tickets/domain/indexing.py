@@ -17,7 +17,17 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from tickets.db import Bulk, Row, Statement, Transaction
 from tickets.domain import index_updates
-from tickets.domain.documents import OVERHEAD, TICKET, entries_of, prefixed, seen_by_contact, sight, ticket_id_of
+from tickets.domain.documents import (
+    OVERHEAD,
+    TICKET,
+    among,
+    as_json,
+    entries_of,
+    prefixed,
+    seen_by_contact,
+    sight,
+    ticket_id_of,
+)
 from tickets.models import Base, Comment, PendingDocument, SearchDocument, Ticket
 from tickets.models.search import INDEX, PLACES
 
@@ -64,6 +74,7 @@ _MARK_TICKET = _mark_documents(_document.place == _itself)
 _MARK_ALL_OF_TICKET = _mark_documents(_in_ticket)
 _MARK_SEEN = _mark_documents(and_(_in_ticket, _document.is_public))
 _MARK_COMMENT = _mark_documents(_document.comment_id == bindparam("comment_id"))
+_MARK_PLACES = _mark_documents(_document.place.in_(among("places")), of_any=True)
 _CONTACT = Statement(select(Ticket.organization_id, Ticket.contact_id).where(Ticket.id == bindparam("ticket_id")))
 _MARK_AGAIN, _MARK_COMMENT_AGAIN = (
     Statement(
@@ -126,9 +137,7 @@ def updated(tx: Transaction, model: type[Base], old: Row, new: Row) -> None:
         if old.contact_id != new.contact_id:
             _mark(tx, _MARK_SEEN, _seen(old), words_changed=False, ticket_id=new.id)
         if (old.subject, old.description) != (new.subject, new.description):
-            entries = entries_of(new.subject, new.description)
-            if not _mark(tx, _MARK_TICKET, _seen(old), entries, ticket_id=new.id):  # it is pending since it was made
-                _touched(tx, tx.all(_MARK_AGAIN, place=new.id * PLACES, more=entries))
+            again(tx, model, new)
     elif model is Comment:
         changed = ("ticket_id", "body", "visibility")
         if any(getattr(old, name) != getattr(new, name) for name in changed):
@@ -141,6 +150,23 @@ def removed(tx: Transaction, model: type[Base], row: Row) -> None:
         _mark(tx, _MARK_ALL_OF_TICKET, _seen(row), ticket_id=row.id)
     elif model is Comment:
         _mark(tx, _MARK_COMMENT, _seen_in_ticket(tx, row), comment_id=row.id)
+
+
+def again(tx: Transaction, model: type[Base], row: Row) -> None:
+    """Take in a ticket or comment anew, whatever the index has of it."""
+    if model is Comment:
+        _say_anew(tx, row, row)
+        return
+    entries = entries_of(row.subject, row.description)
+    if not _mark(tx, _MARK_TICKET, _seen(row), entries, ticket_id=row.id) and not _touched(
+        tx, tx.all(_MARK_AGAIN, place=row.id * PLACES, more=entries)
+    ):
+        _mark_new(tx, row.id * PLACES, row, None, entries)
+
+
+def left_behind(tx: Transaction, places: Sequence[int]) -> None:
+    """Take out documents of what is gone, on tickets that are there."""
+    _mark(tx, _MARK_PLACES, {}, places=as_json(places))
 
 
 def forgetting(model: type[Base], ids: Select[Any]) -> Callable[..., None]:

@@ -238,7 +238,9 @@ class Writer:
     def _perform(self, transaction: Transaction, outcomes: list[tuple[_Outcome, Any, bool]]) -> None:
         """Run what waits, in its order, up to the next long piece."""
         end = time.monotonic() + LONGEST_BATCH
-        while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH and time.monotonic() < end:
+        while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH:
+            if outcomes and time.monotonic() >= end:
+                return
             work, future, _ = self._waiting.popleft()
             if not self._begin(future):
                 continue
