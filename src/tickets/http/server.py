@@ -20,6 +20,9 @@ from tickets.settings import Settings
 MAX_HEADERS = 65_536
 """Most bytes of request line and headers."""
 
+MAX_PIPELINED = 200
+"""Most requests of a connection that wait for the answer before theirs: each takes a hundred times its bytes."""
+
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 16 << 20
 """How long, and how much, is read and dropped after an answer that came before the end of its request."""
@@ -87,7 +90,7 @@ class _LingeringTransport:
         return self._protocol.is_closing()
 
     def close(self) -> None:
-        if self._protocol.cycle.more_body:
+        if self._protocol.cycle.more_body or self._protocol.is_cut_short:
             self._protocol.linger()
         else:
             self._protocol.close()
@@ -110,6 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_headers = False
         self._offers_upgrade = False
         self._is_beyond = False
+        self.is_cut_short = False
         self._deadline = 0.0
         self._linger_timer: asyncio.TimerHandle | None = None
         self._linger_left = LINGER_BYTES
@@ -141,17 +145,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._header_timer is None and not self._is_answering():
             self._start_clock()
         headers_only = self._in_headers
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(InvalidRequest("This is not a valid HTTP/1.1 request."))
-        else:
-            if headers_only and self._in_headers:
-                self._header_bytes += len(data)
-                if self._header_bytes > MAX_HEADERS:
-                    self._refuse(_too_large())
+        stopped_at = self._feed(data)
+        if stopped_at is not None:
+            rest = memoryview(data)  # copied anew for each request that offers an upgrade, a packet would be dear
+            while stopped_at is not None:
+                rest = rest[stopped_at:]
+                self._feed(self._head_without_upgrade())
+                stopped_at = self._feed(rest)
+        elif headers_only and self._in_headers:
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADERS:
+                self._refuse(_too_large())
 
     def on_message_begin(self) -> None:
         """Expect headers."""
@@ -166,6 +170,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The application takes over."""
+        if self.parser.get_method() == b"CONNECT":
+            self._refuse(InvalidRequest("This service is no proxy: ask for a path of its own, with another method."))
+            raise ValueError("no proxy")  # ends the parser
         self._offers_upgrade = self.parser.should_upgrade() and any(name == b"upgrade" for name, _ in self.headers)
         if self._offers_upgrade:
             return
@@ -175,6 +182,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_beyond:
             self._refuse(ServiceUnavailable("Too many connections are open. Try again in a moment."))
             raise ValueError("too many connections")  # ends the parser
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.is_cut_short = True
+            self.cycle.keep_alive = False
+            raise ValueError("too many requests wait")  # ends the parser; what was asked before is answered
         self._in_headers = False
         self._stop_clock()
         self._deadline = self.loop.time() + self.header_timeout
@@ -248,16 +259,28 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self.flow.resume_reading()
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Read the request as if it had not offered another protocol (RFC 9110, 7.8: an offer may be ignored).
+    def _feed(self, data: bytes | memoryview) -> int | None:
+        """Parse bytes; tells where the parser stopped for another protocol, if it did."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            stopped_at: int = upgrade.args[0]
+            return stopped_at
+        except httptools.HttpParserError:
+            self._refuse(InvalidRequest("This is not a valid HTTP/1.1 request."))
+        return None
 
-        The parser takes what follows such headers for the other protocol; Java's client offers HTTP/2 so, and
-        what follows is the body.
+    def _head_without_upgrade(self) -> bytes:
+        """Make a new parser, and the headers for it as if they had not offered another protocol.
+
+        An offer may be ignored (RFC 9110, 7.8). The parser takes what follows such headers for the other protocol;
+        Java's client offers HTTP/2 so, and what follows is the body.
         """
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join([*lines, b"", rest]))
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        return b"\r\n".join([*lines, b"", b""])
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.__class__ = _OneWrite  # uvicorn has no other way to name the class of its cycles
