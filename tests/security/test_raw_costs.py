@@ -59,6 +59,8 @@ HEADS: dict[str, bytes] = {
     "an offer that closes": request("GET", "/nothing", "Connection: upgrade, close", "Upgrade: h2c"),
     "an offer with 2,000 headers": request("GET", "/nothing", *OFFER, *(f"x-{n}: 1" for n in range(2_000))),
     "an offer with headers that are too large": request("GET", "/nothing", *OFFER, "x-a: " + "x" * 70_000),
+    "15,000 headers": b"GET / HTTP/1.1\r\nhost: a\r\n" + b"a:\r\n" * 15_000 + b"\r\n",
+    "200 headers": b"GET / HTTP/1.1\r\nhost: a\r\n" + b"a:\r\n" * 199 + b"\r\n",
     "2,000 protocols": request("GET", "/nothing", "Connection: Upgrade", "Upgrade: " + "h2c, " * 2_000),
     "CONNECT with a body": request("CONNECT", "*", body=b"x" * 5_000),
     "CONNECT that offers another protocol": request("CONNECT", "*", *OFFER, body=request("CONNECT", "*")),

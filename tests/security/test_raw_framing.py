@@ -54,6 +54,13 @@ HEADERS = [
     Probe(
         "70 KB of headers", get("/api/v1/tickets", "x-large: " + "x" * 70_000), 431, "headers_too_large", closes=True
     ),
+    Probe(
+        "201 headers",
+        request("GET", "/api/v1/tickets", *["x-a: 1"] * 200),
+        431,
+        "headers_too_large",
+        closes=True,
+    ),
     Probe("70 KB of path", get("/" + "x" * 70_000), 431, "headers_too_large", closes=True),
     Probe(
         "the name of a header of 1 MB",

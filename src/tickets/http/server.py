@@ -20,6 +20,9 @@ from tickets.settings import Settings
 MAX_HEADERS = 65_536
 """Most bytes of request line and headers."""
 
+MAX_FIELDS = 200
+"""Most header fields: many small ones cost more than their bytes tell."""
+
 MAX_PIPELINED = 200
 """Most requests of a connection that wait for the answer before theirs: each takes a hundred times its bytes."""
 
@@ -166,6 +169,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header field; a field behind a chunked body (a trailer) says nothing here, least of all who asks."""
         if self._in_headers:
+            if len(self.headers) >= MAX_FIELDS:
+                self._refuse(HeadersTooLarge(f"The request has more than {MAX_FIELDS} header fields; send fewer."))
+                raise ValueError("too many header fields")  # ends the parser
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
