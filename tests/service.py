@@ -56,8 +56,16 @@ class ThreadService:
 class ProcessService:
     """The service as a process of its own: what can be killed, starved or cut off."""
 
-    def __init__(self, var_dir: Path, *, port: int | None = None, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        var_dir: Path,
+        *,
+        port: int | None = None,
+        env: dict[str, str] | None = None,
+        open_files: int | None = None,
+    ) -> None:
         self.var_dir = var_dir
+        self.open_files = open_files
         self.port = port or free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.settings = Settings(var_dir=var_dir)
@@ -76,8 +84,11 @@ class ProcessService:
     def start(self) -> "subprocess.Popen[bytes]":
         """Start it, or start it again."""
         with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "tickets", "serve", "--port", str(self.port)]
+            if self.open_files is not None:
+                command = ["/bin/sh", "-c", f'ulimit -n {self.open_files}; exec "$@"', "sh", *command]
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tickets", "serve", "--port", str(self.port)],
+                command,
                 env=self.env,
                 stdout=log,
                 stderr=log,

@@ -172,7 +172,9 @@ class Settings:
         sqlite_synchronous: ``FULL`` (what was acknowledged is on disk) or ``NORMAL``.
         max_body_bytes: largest request body.
         request_timeout: seconds a request may take to arrive, and a client may take nothing of its answer.
-        max_connections: connections served at once; more get a 503.
+        max_connections: connections served at once; more get a 503, except for health.
+        max_connections_per_address: how many of them may be of one IP address, trusted proxies excepted; the default
+            is half of `max_connections`.
         worker_threads: jobs the service runs at once beside requests; 0 leaves all to ``flask tickets worker``.
         worker_lease: seconds after which the jobs of a worker that died are run by another.
         audit: ``on``, or ``off`` for no audit log.
@@ -205,6 +207,7 @@ class Settings:
     max_body_bytes: int = _setting(_positive, default=1_048_576)
     request_timeout: int = _setting(_positive, default=20)
     max_connections: int = _setting(_positive, default=2_000)
+    max_connections_per_address: int | None = _setting(_positive)
     worker_threads: int = _setting(_not_negative, default=4)
     worker_lease: int = _setting(_positive, default=30)
     audit: str = _setting(_one_of("on", "off"), default="on")
@@ -259,6 +262,10 @@ class Settings:
     def reset_link(self, token: str) -> str:
         """Make the address of the page where a password is set with a token."""
         return (self.password_reset_url or RESET_PAGE.format("http://127.0.0.1:8080")).replace("{token}", token)
+
+    def connections_of_an_address(self) -> int:
+        """Tell how many connections of one IP address are served at once."""
+        return min(self.max_connections, self.max_connections_per_address or max(1, self.max_connections // 2))
 
     def signing_keys(self) -> list[bytes]:
         """Return the secret keys, of which the first signs.

@@ -35,6 +35,7 @@ class TestFromEnv:
             ("max_body_bytes", "2048", 2048),
             ("request_timeout", "5", 5),
             ("max_connections", "10", 10),
+            ("max_connections_per_address", "10", 10),
             ("worker_threads", "0", 0),
             ("worker_lease", "60", 60),
             ("audit", "off", "off"),
@@ -52,6 +53,13 @@ class TestFromEnv:
         needed = {"TICKETS_SECRET_KEY": SECRET, "TICKETS_PASSWORD_RESET_URL": "https://a.example/{token}"}
         settings = Settings.from_env({f"TICKETS_{name.upper()}": text, **needed})
         assert getattr(settings, name) == value
+
+    @pytest.mark.parametrize(
+        ("most", "share", "allowed"), [(2_000, None, 1_000), (1, None, 1), (10, 3, 3), (10, 50, 10)]
+    )
+    def test_an_address_has_half_of_the_connections_unless_it_is_told(self, most, share, allowed):
+        settings = Settings(max_connections=most, max_connections_per_address=share)
+        assert settings.connections_of_an_address() == allowed
 
     def test_what_is_empty_is_not_set(self):
         assert Settings.from_env({"TICKETS_LOG_LEVEL": ""}).log_level == "info"

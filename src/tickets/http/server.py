@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+from dataclasses import replace
 from typing import Any, cast
 
 import httptools
@@ -13,6 +14,7 @@ from tickets import ids
 from tickets.errors import HeadersTooLarge, InvalidRequest, Problem, RequestTimeout, ServiceUnavailable
 from tickets.http import problems
 from tickets.http.backlog import Backlog
+from tickets.http.connections import HEALTH, Connections, allowed
 from tickets.http.exchange import App
 from tickets.http.guard import SECURITY_HEADERS
 from tickets.settings import Settings
@@ -107,7 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     header_timeout = 20.0
-    max_connections = 2_000
+    places: Connections
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,7 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = False
         self._offers_upgrade = False
-        self._is_beyond = False
+        self._refusal: str | None = None
         self.is_cut_short = False
         self._deadline = 0.0
         self._linger_timer: asyncio.TimerHandle | None = None
@@ -126,11 +128,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock for the first request."""
         super().connection_made(transport)
         self._backlog = Backlog(transport, self.header_timeout)
-        self._is_beyond = len(self.connections) > self.max_connections
+        self._refusal = self.places.admit(self, self._address())
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
+        self.places.leave(self)
         self._stop_clock()
         self._backlog.rest()
         if self._linger_timer is not None:
@@ -145,6 +148,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.abort()
             return
         self._unset_keepalive_if_required()
+        self.places.ask(self)
         if self._header_timer is None and not self._is_answering():
             self._start_clock()
         headers_only = self._in_headers
@@ -185,9 +189,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEADERS:
             self._refuse(_too_large())
             raise ValueError("headers too large")  # ends the parser
-        if self._is_beyond:
-            self._refuse(ServiceUnavailable("Too many connections are open. Try again in a moment."))
-            raise ValueError("too many connections")  # ends the parser
+        if self._refusal is not None:
+            self._try_again()
         if len(self.pipeline) >= MAX_PIPELINED:
             self.is_cut_short = True
             self.cycle.keep_alive = False
@@ -196,6 +199,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_clock()
         self._deadline = self.loop.time() + self.header_timeout
         super().on_headers_complete()
+        if self._refusal is not None:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The request is whole, unless the parser only stopped for another protocol."""
@@ -206,6 +211,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Go on with the next request, unless this answer was the last."""
         if self._linger_timer is None:
             super().on_response_complete()
+            if not self._is_answering() and not self._in_headers:
+                self.places.rest(self)
         else:
             self.server_state.total_requests += 1
 
@@ -254,7 +261,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._stop_clock()
         seconds = min(LINGER_SECONDS, self._deadline - self.loop.time())
-        if seconds <= 0 or self._is_beyond:
+        if seconds <= 0 or self._refusal is not None:
             self.close()
             return
         if self.cycle is not None:  # to the application it is as if the client had left
@@ -264,6 +271,25 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.flow.resume_reading()
+
+    def give_way(self) -> None:
+        """Close at once, since another needs the place; what the kernel was given still arrives."""
+        if self._refusal is not None or self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
+
+    def _try_again(self) -> None:
+        """Look for a place once more, now that something is asked; without one, only health is answered."""
+        self._refusal = self.places.admit(self, self._address())
+        if self._refusal is None:
+            self.places.ask(self)
+        elif self.url.partition(b"?")[0] not in HEALTH:
+            self._refuse(ServiceUnavailable(self._refusal))
+            raise ValueError("too many connections")  # ends the parser
 
     def _feed(self, data: bytes | memoryview) -> int | None:
         """Parse bytes; tells where the parser stopped for another protocol, if it did."""
@@ -351,7 +377,12 @@ def configuration(app: App, settings: Settings, *, host: str, port: int) -> uvic
         http=type(
             "Protocol",
             (BoundedProtocol,),
-            {"header_timeout": float(settings.request_timeout), "max_connections": settings.max_connections},
+            {
+                "header_timeout": float(settings.request_timeout),
+                "places": Connections(
+                    settings.max_connections, settings.connections_of_an_address(), settings.trusted_proxies
+                ),
+            },
         ),
         ws="none",
         lifespan="on",
@@ -380,4 +411,5 @@ def serve(app: App, settings: Settings, *, host: str, port: int) -> None:
     gc.freeze()
     # Reference counts free what a request makes; looking for cycles after every 700 objects costs a POST a tenth.
     gc.set_threshold(20_000, 50, 100)
+    settings = replace(settings, max_connections=allowed(settings))
     uvicorn.Server(configuration(app, settings, host=host, port=port)).run()
