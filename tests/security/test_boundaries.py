@@ -17,6 +17,7 @@ from rawhttp import LEAKS, Connection, request
 
 from factories import Client, Tenant
 from service import ProcessService, ThreadService
+from tickets.http.cors import Cors
 from tickets.http.guard import SECURITY_HEADERS
 from tickets.settings import Settings, SettingsError
 
@@ -71,6 +72,25 @@ class TestCors:
         ]
         assert [answer.status_code for answer in answers] == [200, 404, 405]
         assert not any(name.startswith("access-control-") for answer in answers for name in answer.headers)
+
+    @pytest.mark.parametrize(
+        ("origin", "is_one"),
+        [
+            ("https://any.example:8443", True),
+            ("capacitor://localhost", True),
+            ("http://[::1]:3000", True),
+            ("null", True),
+            ("*", False),
+            ("https://any.example/path", False),
+            ("https://any.example, https://b.example", False),
+            ('https://"><script>', False),
+            ("https://" + "a" * 20_000, False),
+        ],
+    )
+    def test_where_all_may_call_only_an_origin_is_repeated(self, origin: str, *, is_one: bool):
+        scope = {"method": "GET", "headers": [(b"origin", origin.encode())]}
+        said = dict(Cors(("*",)).headers(scope))
+        assert said.get(b"access-control-allow-origin") == (origin.encode() if is_one else None)
 
     def test_a_configured_origin_may_ask_and_read(self, opened: ThreadService):
         with Client(opened.origin) as client:
