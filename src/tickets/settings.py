@@ -26,6 +26,8 @@ _LONGEST = 3_600
 SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 """How mail can be sent, with the usual ports."""
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(?:([1-9][0-9]{0,4})[ ]?)?(second|minute|hour|day)")
+_MAPPED = 96
+"""Bits of an IPv6 address before the IPv4 address that it stands for (RFC 4291, 2.5.5.2)."""
 _CHECKOUT = Path(__file__).parents[2]
 
 
@@ -66,7 +68,15 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(word) for word in _words(text))
+    return tuple(_unmapped(ip_network(word)) for word in _words(text))
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Write a network of IPv4 addresses in the form of IPv6 as one of IPv4."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return (
+        network if mapped is None or network.prefixlen < _MAPPED else IPv4Network((mapped, network.prefixlen - _MAPPED))
+    )
 
 
 def _database_url(text: str) -> str:

@@ -30,6 +30,7 @@ class TestFromEnv:
             ("rate_limit_anonymous", "100/15 minute", "100/15 minute"),
             ("cors_origins", " https://a.example , https://b.example,", ("https://a.example", "https://b.example")),
             ("trusted_proxies", "10.0.0.0/8, ::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+            ("trusted_proxies", "::ffff:10.0.0.0/104, ::/0", (ip_network("10.0.0.0/8"), ip_network("::/0"))),
             ("log_level", "debug", "debug"),
             ("sqlite_synchronous", "NORMAL", "NORMAL"),
             ("max_body_bytes", "2048", 2048),

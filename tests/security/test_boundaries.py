@@ -17,6 +17,7 @@ from rawhttp import LEAKS, Connection, request
 
 from factories import Client, Tenant
 from service import ProcessService, ThreadService
+from tickets.http.addresses import client_address
 from tickets.http.cors import Cors
 from tickets.http.guard import SECURITY_HEADERS
 from tickets.settings import Settings, SettingsError
@@ -261,6 +262,14 @@ class TestForwardedFor:
             ("192.0.2.7", ("192.0.2.7 ,,",)),
             ("192.0.2.8", ("192.0.2.8, 2001:db8::7",)),
             ("2001:db9::1", ("2001:db9::1, 10.0.0.1",)),
+            ("192.0.2.9", ("192.0.2.9:5678, 10.0.0.1:80",)),
+            ("192.0.2.10", ("192.0.2.10, ::ffff:10.0.0.1",)),
+            ("192.0.2.11", ("::ffff:192.0.2.11",)),
+            ("2001:db9:1::1", ("[2001:db9:1::1]:443, [2001:db8::1]:443",)),
+            ("2001:db9:2::1", ('"[2001:db9:2::1]:443"',)),
+            ("2001:db9:3::1", ('"[2001:db9:3::1]"',)),
+            ("fe80::1", ("fe80::1%eth0",)),
+            ("fe80:0:0:1::1", ('"[fe80:0:0:1::1%25eth0]:1"',)),
         ],
     )
     def test_what_stands_left_of_the_first_stranger_does_not_count(
@@ -269,13 +278,38 @@ class TestForwardedFor:
         assert self.left(fronted, stranger) == 99
         assert self.left(fronted, *forwarded) == 98
 
-    @pytest.mark.parametrize("forwarded", ["nonsense", "192.0.2.1; DROP TABLE", "192.0.2.1:80", "", "1" * 5_000, "é"])
+    @pytest.mark.parametrize(
+        "forwarded",
+        [
+            *("nonsense", "192.0.2.1; DROP TABLE", "", "1" * 5_000, "é", "unknown", "_hidden", "192.0.2.1:port"),
+            *("192.0.2.1:123456", "[192.0.2.1", "[2001:db9::1", "[2001:db9::1]443", "fe80::1%" + "z" * 5_000),
+            *("," * 60_000, "10.0.0.1, " * 6_000 + "nonsense"),
+        ],
+        ids=lambda text: text[:20],
+    )
     def test_what_is_no_address_is_not_taken_for_one(self, fronted: ThreadService, forwarded: str):
         before = self.left(fronted)
         with Connection(fronted.port) as connection:
             connection.send(request("GET", "/api/v1/tickets", f"x-forwarded-for: {forwarded}"))
             answer = connection.answer()
         assert (answer.status, answer.headers["x-ratelimit-remaining"]) == (401, str(before - 1))
+
+    @pytest.mark.parametrize(
+        ("peer", "forwarded", "client"),
+        [
+            ("::ffff:10.0.0.1", "192.0.2.1", "192.0.2.1"),
+            ("10.0.0.1", "nonsense, 10.0.0.2", "10.0.0.2"),
+            ("10.0.0.1", "192.0.2.1, " + "10.0.0.2, " * 40, "10.0.0.2"),
+            ("10.0.0.1", "fe80::1%" + "z" * 50, "fe80::1"),
+            ("192.0.2.5", "192.0.2.1", "192.0.2.5"),
+            ("fe80::1%" + "z" * 5_000, "192.0.2.1", ("fe80::1%" + "z" * 5_000)[:64]),
+            ("", "192.0.2.1", ""),
+        ],
+        ids=lambda text: text[:20],
+    )
+    def test_who_asks_is_an_address_of_bounded_length(self, peer: str, forwarded: str, client: str):
+        scope = {"client": (peer, 1), "headers": [(b"x-forwarded-for", forwarded.encode())]}
+        assert client_address(scope, (ip_network("10.0.0.0/8"),)) == client
 
 
 class TestFailures:

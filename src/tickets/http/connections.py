@@ -4,11 +4,12 @@ import resource
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Protocol
 
 import structlog
 
+from tickets.http import addresses
+from tickets.http.addresses import Network
 from tickets.http.rate_limit import network_of
 from tickets.settings import Settings
 
@@ -42,7 +43,7 @@ class Connections:
         exempt: networks whose addresses have no such bound: proxies, which everybody comes through.
     """
 
-    def __init__(self, most: int, share: int, exempt: Iterable[IPv4Network | IPv6Network] = ()) -> None:
+    def __init__(self, most: int, share: int, exempt: Iterable[Network] = ()) -> None:
         self._most = most
         self._share = share
         self._exempt = tuple(exempt)
@@ -114,11 +115,8 @@ class Connections:
         return self._sources.get(name) or _Source(name, is_exempt=self._is_exempt(address))
 
     def _is_exempt(self, address: str) -> bool:
-        try:
-            known = ip_address(address)
-        except ValueError:
-            return True  # a socket in the file system: all come through it
-        return any(known in network for network in self._exempt)
+        known = addresses.parse(address)
+        return known is None or addresses.is_in(known, self._exempt)  # None: a socket in the file system, which all use
 
     def _limit_of(self, source: "_Source") -> int:
         return self._most if source.is_exempt else self._share

@@ -80,7 +80,7 @@ class Cors:
     def _allowed(self, scope: Scope) -> bytes | None:
         """Return the origin of a request, if it may call."""
         origin = _header(scope, b"origin")
-        if origin is None or origin in self._origins:
+        if origin is None or (origin in self._origins and origin != b"*"):
             return origin
         return origin if b"*" in self._origins and _ORIGIN.fullmatch(origin) else None
 

@@ -21,7 +21,7 @@ class Exchange:
 
     Attributes:
         request_id: on the answer, in every log line and problem.
-        client: IP address of who asked.
+        client: IP address of who asked, in at most 64 characters.
         path: the path that was asked for, fit to be written down.
         rate_headers: headers of the rate limit that applied; None until one was counted.
         user_id: who asked, once known.

@@ -7,7 +7,6 @@ server closes a body that stalls, and none answers a malformed path with a probl
 import asyncio
 import re
 import time
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 import structlog
@@ -26,6 +25,7 @@ from tickets.errors import (
     UriTooLong,
 )
 from tickets.http import problems, redaction
+from tickets.http.addresses import client_address
 from tickets.http.audit import Audit
 from tickets.http.cors import Cors
 from tickets.http.exchange import App, Exchange, Headers, Receive, Scope, Send, attach
@@ -234,24 +234,3 @@ class _Sender:
             return  # the answer has begun: all that is left is to end the connection, which the server does
         response = problems.render(problem, path=path, request_id=self._exchange.request_id)
         await response.send(self)
-
-
-def client_address(scope: Scope, proxies: tuple[IPv4Network | IPv6Network, ...]) -> str:
-    """Return the address a request came from.
-
-    ``X-Forwarded-For`` counts only as far as each hop, from the right, is a trusted proxy.
-    """
-    client = scope.get("client")
-    address: str = client[0] if client else ""
-    if not proxies:
-        return address
-    hops = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
-    for hop in reversed([*(part.strip() for part in hops.split(",") if part.strip()), address]):
-        try:
-            known = ip_address(hop)
-        except ValueError:
-            return address
-        address = hop
-        if not any(known in network for network in proxies):
-            return address
-    return address
