@@ -37,6 +37,7 @@ MAX_TARGET = 8_000
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 # The set that helmet sends by default; upgrade-insecure-requests is left out, since the service itself
@@ -102,6 +103,7 @@ class Guard:
         is_api = path.startswith(self._base_path) or path in self._aliases
         sender = _Sender(send, exchange, [*self._cors.headers(scope), *(API_HEADERS if is_api else SECURITY_HEADERS)])
         try:
+            _check_host(scope)
             exchange.audited = await self._answer_preflight(scope, sender)  # a question of a browser's own is no news
             if not exchange.audited:
                 self._check(scope, exchange)
@@ -174,6 +176,21 @@ class Guard:
             raise InvalidRequest("The path is not valid percent-encoded UTF-8, or contains a control character.")
         if b"%2f" in raw.lower():
             raise NotFound("There is nothing at this address; an encoded slash is no part of any.")
+
+
+def _check_host(scope: Scope) -> None:
+    """Refuse what does not say whom it asks: a proxy in front may have read it otherwise (RFC 9112, 3.2).
+
+    Raises:
+        InvalidRequest: the header is missing, there twice, or names no host.
+    """
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if not hosts and scope["http_version"] != "1.1":
+        return
+    if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None:
+        raise InvalidRequest(
+            "Send one header `Host` with the name or address of the service, like api.example.com:8080."
+        )
 
 
 def too_large(most: int) -> PayloadTooLarge:
