@@ -97,7 +97,7 @@ def create_app(settings: Settings) -> App:
     authenticator = Authenticator(runtime.reader, runtime.writer, services.tokens)
     refusals = Refusals(runtime.limiter, authenticator)
     app = _connexion_app(document, runtime, authenticator, refusals, _lifespan(runtime, database, worker))
-    return Guard(app, settings, document, refusals=refusals, audit=runtime.audit)
+    return Guard(app, settings, document, limiter=runtime.limiter, refusals=refusals, audit=runtime.audit)
 
 
 def _connexion_app(

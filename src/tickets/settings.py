@@ -170,6 +170,7 @@ class Settings:
         rate_limit_session: requests a user may make with sessions.
         rate_limit_anonymous: requests an IP address may make without valid credentials.
         rate_limit_auth: requests an IP address may make to sign up, in and out.
+        rate_limit_pages: pages, and files of pages, that an IP address may ask for.
         rate_limit_login: wrong passwords that are heard from an IP address.
         access_token_seconds: how long an access token is good.
         session_seconds: how long a session can be prolonged.
@@ -206,6 +207,7 @@ class Settings:
     rate_limit_session: str = _setting(_rate, default="60/minute")
     rate_limit_anonymous: str = _setting(_rate, default="30/minute")
     rate_limit_auth: str = _setting(_rate, default="100/15 minute")
+    rate_limit_pages: str = _setting(_rate, default="300/minute")
     rate_limit_login: str = _setting(_rate, default="10/minute")
     access_token_seconds: int = _setting(_positive, default=86_400)
     session_seconds: int = _setting(_positive, default=30 * 86_400)

@@ -1,7 +1,9 @@
 """Rate limits: counted per key or address, told on every answer."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -11,9 +13,11 @@ from structlog.testing import capture_logs
 from api.checks import NOBODY, problem
 from factories import Client, Tenant
 from service import ThreadService
+from tickets.app import create_app
 from tickets.domain import passwords, sessions
 from tickets.errors import RateLimited
 from tickets.http.exchange import Exchange
+from tickets.http.pages import is_page
 from tickets.http.rate_limit import FailedLogins, RateLimiter, counting_alone, network_of
 from tickets.security import AccessTokens
 from tickets.settings import Settings
@@ -46,6 +50,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadService]:
         tmp_path_factory.mktemp("strict"),
         rate_limit_anonymous="3/minute",
         rate_limit_api_key="2/hour",
+        rate_limit_pages="20/minute",
     )
     yield running
     running.stop()
@@ -216,6 +221,57 @@ class TestAddresses:
         assert [answer.status_code for answer in answers] == [404, 200, 429]
         assert told(answers[0])[3] == '"api-key";q=2;w=3600'
         tenant.close()
+
+
+class TestPages:
+    ADDRESSES = (
+        *("/", "/docs", "/docs/", "/api-docs", "/openapi.yaml", "/openapi.json", "/reset-password", "/favicon.ico"),
+        *("/docs/swagger-ui.css", "/docs/nothing.js", "/static/console.js", "/static/nothing.css"),
+        *("/.well-known/nothing.json", "/.well-known/nothing"),
+    )
+
+    @pytest.fixture
+    def visitor(self, strict: ThreadService) -> Iterator[httpx.Client]:
+        with httpx.Client(base_url=strict.origin) as client:
+            yield client
+
+    @pytest.mark.parametrize("path", ADDRESSES)
+    def test_each_counts_for_its_address_and_beyond_the_limit_is_a_429(self, visitor, moment, path):
+        moment.shift(timedelta(days=1, hours=self.ADDRESSES.index(path)))
+        answers = [visitor.get(path) for _ in range(20)]
+        assert [told(answer)[1] for answer in answers] == [str(left) for left in range(19, -1, -1)]
+        refused = visitor.get(path)
+        assert "'pages' of 20/minute" in problem(refused, 429, "rate_limited")["detail"]
+        assert told(refused) == ("20", "0", "60", '"pages";q=20;w=60', '"pages";r=0;t=60')
+        assert refused.headers["retry-after"] == "60"
+        assert "x-request-id" in refused.headers
+        moment.shift(timedelta(seconds=61))
+        assert told(visitor.get(path))[1] == "19"
+
+    def test_they_are_one_limit_that_has_nothing_to_do_with_any_other(self, visitor, moment):
+        moment.shift(timedelta(days=2))
+        for number in range(20):
+            visitor.get(self.ADDRESSES[number % len(self.ADDRESSES)], headers={"x-api-key": "wrong"})
+        assert [visitor.request(method, "/docs").status_code for method in ("GET", "HEAD")] == [429, 429]
+        assert visitor.post("/reset-password").status_code == 429
+        for path in ("/health", "/health/ready", "/_meta"):
+            assert visitor.get(path).status_code == 200
+        assert told(visitor.get("/api/v1/tickets"))[3] == '"anonymous";q=3;w=60'
+        assert told(visitor.get("/nowhere"))[3] == '"anonymous";q=3;w=60'
+
+    def test_all_that_is_served_beside_the_operations_is_a_page(self, service):
+        app = create_app(Settings(var_dir=service.settings.var_dir))
+        pages = _flask_of(app).blueprints["pages"]
+        rules = [rule for rule in _flask_of(app).url_map.iter_rules() if rule.endpoint.startswith(f"{pages.name}.")]
+        assert len(rules) > 10
+        for rule in rules:
+            for method in rule.methods - {"OPTIONS"}:
+                assert is_page(method, re.sub(r"<[^>]*>", "x", rule.rule)), (method, rule.rule)
+
+
+def _flask_of(app: Any) -> Any:
+    """Find the Flask application behind the layers."""
+    return app._app.app
 
 
 class TestNetworks:

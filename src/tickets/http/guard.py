@@ -29,6 +29,8 @@ from tickets.http.addresses import client_address
 from tickets.http.audit import Audit
 from tickets.http.cors import Cors
 from tickets.http.exchange import App, Exchange, Headers, Receive, Scope, Send, attach
+from tickets.http.pages import is_page
+from tickets.http.rate_limit import RateLimiter
 from tickets.http.refusals import Refusals
 from tickets.settings import Settings
 
@@ -77,12 +79,23 @@ class Guard:
         app: what answers.
         settings: bounds, whose X-Forwarded-For to believe, and which origins may call.
         document: where the API begins, and which paths answer as another does.
+        limiter: counts requests for pages.
         refusals: count what is refused here.
         audit: is told of each request.
     """
 
-    def __init__(self, app: App, settings: Settings, document: Document, *, refusals: Refusals, audit: Audit) -> None:
+    def __init__(
+        self,
+        app: App,
+        settings: Settings,
+        document: Document,
+        *,
+        limiter: RateLimiter,
+        refusals: Refusals,
+        audit: Audit,
+    ) -> None:
         self._app = app
+        self._limiter = limiter
         self._refusals = refusals
         self._audit = audit
         self._max_body = settings.max_body_bytes
@@ -107,6 +120,8 @@ class Guard:
             exchange.audited = await self._answer_preflight(scope, sender)  # a question of a browser's own is no news
             if not exchange.audited:
                 self._check(scope, exchange)
+                if not is_api and is_page(scope["method"], path):
+                    self._limiter.count_page(exchange)
                 scope["path"] = self._aliases.get(path, path)
                 await self._app(scope, _Body(receive, self._max_body, self._timeout), sender)
         except Problem as problem:

@@ -112,6 +112,14 @@ class RateLimiter:
         more = (_Policy("auth", settings.rate_limit_auth, network),) if signing_in else ()
         self._hit(exchange, policy, *more)
 
+    def count_page(self, exchange: Exchange) -> None:
+        """Count a request for a page, or for a file of one: by address, and apart from all others.
+
+        Raises:
+            RateLimited: the limit is used up.
+        """
+        self._hit(exchange, _Policy("pages", self._settings.rate_limit_pages, network_of(exchange.client)))
+
     def _hit(self, exchange: Exchange, *policies: _Policy) -> None:
         counted = [self._windows.count(policy) for policy in policies]
         tightest = min(counted, key=lambda one: one.remaining)
