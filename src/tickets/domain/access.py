@@ -29,6 +29,7 @@ class Principal:
         api_key_id: the key it came with, or None.
         session_id: the session it came with, or None.
         rate_limit: the key's own limit, for example ``1000/second``.
+        is_verified: whether the account's address is known to be theirs.
     """
 
     user_id: int
@@ -39,6 +40,7 @@ class Principal:
     api_key_id: int | None = None
     session_id: int | None = None
     rate_limit: str | None = None
+    is_verified: bool = False
 
     @property
     def is_staff(self) -> bool:
@@ -50,6 +52,8 @@ class Principal:
         """Who it is that does what they ask for."""
         return Actor("user", self.user_id, self.name)
 
+
+VERIFY_FIRST = "Verify your own address first, with the code that POST /auth/email-otp sends you."
 
 _CONTACT_OF_USER = Statement(
     select(*Contact.__table__.c).where(
@@ -81,15 +85,15 @@ def organization(tx: Transaction, organization_id: int) -> Row:
 def verified(tx: Transaction, caller: Principal) -> Row:
     """Return the caller's account, if its address is verified.
 
-    Whoever signed up a moment ago may have done so with somebody else's address. They name no other one, which is
-    taken in the whole service then, make no keys, which would outlast them, and get no contact, nor its tickets.
+    Whoever signed up a moment ago may have done so with somebody else's address. They get no contact, nor its tickets;
+    what else they may not do is ``x-verified-email`` in the contract.
 
     Raises:
         EmailNotVerified: it is not.
     """
     account = user(tx, caller, caller.user_id)
     if account.email_verified_at is None:
-        raise EmailNotVerified("Verify your own address first, with the code that POST /auth/email-otp sends you.")
+        raise EmailNotVerified(VERIFY_FIRST)
     return account
 
 

@@ -27,6 +27,7 @@ _BY_DIGEST = Statement(
         ApiKey.last_used_at,
         User.role,
         User.name,
+        User.email_verified_at,
     )
     .join(User, User.id == ApiKey.user_id)
     .join(Organization, Organization.id == ApiKey.organization_id)
@@ -167,6 +168,7 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
         scopes=frozenset(found.scopes),
         api_key_id=found.id,
         rate_limit=found.rate_limit,
+        is_verified=found.email_verified_at is not None,
     )
     return caller, found.last_used_at is None or found.last_used_at + TOUCH_EVERY <= moment
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import String, bindparam, cast, select, update
+from sqlalchemy import String, bindparam, cast, or_, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
@@ -21,6 +21,19 @@ _OTHER_ADMIN = Statement(
         User.id != bindparam("id"),
     )
     .limit(1)
+)
+_FIRST = Statement(
+    select(*User.__table__.c)
+    .where(User.organization_id == bindparam("organization_id"))
+    .order_by(User.created_at, User.id)
+    .limit(1)
+)
+_STAFF = Statement(
+    select(*User.__table__.c).where(
+        User.organization_id == bindparam("organization_id"),
+        or_(User.role == "admin", User.role == "agent"),
+        User.is_active.is_(True),
+    )
 )
 _PRESENT = (
     select(*User.__table__.c)
@@ -110,6 +123,16 @@ def by_id(tx: Transaction, user_id: int) -> Row | None:
 def by_email(tx: Transaction, email: str) -> Row | None:
     """Find an account by its e-mail: no answer may show it to who merely named the address."""
     return tx.first(_BY_EMAIL, email=email.lower())
+
+
+def staff(tx: Transaction, organization_id: int) -> list[Row]:
+    """List the active admins and agents of an organization."""
+    return list(tx.all(_STAFF, organization_id=organization_id))
+
+
+def first(tx: Transaction, organization_id: int) -> Row:
+    """Return the first account of an organization that has one."""
+    return tx.one(_FIRST, organization_id=organization_id)
 
 
 def let_go(tx: Transaction, email: str) -> None:
