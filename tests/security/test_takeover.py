@@ -1,4 +1,4 @@
-"""Who signs up with somebody else's address leaves nothing behind that outlasts the day when its owner takes it over."""
+"""Whoever signs up with somebody else's address loses everything when its owner takes the account over."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -101,7 +101,8 @@ def squat(service: ThreadService, mailbox: Mailbox) -> Iterator[Squat]:
 
 
 TAKEOVERS = pytest.mark.parametrize("take_over", [Squat.reset, Squat.verify], ids=["reset", "code"])
-TARGETS = dict.fromkeys(("urgent", "high", "medium", "low"), {"first_response_minutes": 5, "resolution_minutes": 60})
+TARGET = {"first_response_minutes": 5, "resolution_minutes": 60}
+TARGETS = dict.fromkeys(("urgent", "high", "medium", "low"), TARGET)
 
 
 class TestBeforeTheTakeover:

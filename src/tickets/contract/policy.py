@@ -3,8 +3,21 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tickets.contract.document import Document
 from tickets.domain.access import VERIFY_FIRST, Principal
 from tickets.errors import EmailNotVerified, Forbidden, InputError, InsufficientScope
+
+
+def scopes_of_roles(document: Document) -> dict[str, frozenset[str]]:
+    """Collect the scopes of everything that each role may call, with what its parameters need: its rights in full."""
+    found: dict[str, set[str]] = {}
+    for path, _, operation in document.operations():
+        item = document.data["paths"][path]
+        parameters = map(document.resolve, (*item.get("parameters", ()), *operation.get("parameters", ())))
+        scopes = {operation.get("x-scope", "none"), *(p["x-scope"] for p in parameters if "x-scope" in p)} - {"none"}
+        for role in operation.get("x-roles", ()):
+            found.setdefault(role, set()).update(scopes)
+    return {role: frozenset(scopes) for role, scopes in found.items()}
 
 
 class Policy:

@@ -8,6 +8,7 @@ from sqlalchemy import String, bindparam, cast, or_, select, update
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import contacts, entities, one_time_secrets
+from tickets.domain.access import Rights
 from tickets.domain.events import Actor
 from tickets.errors import LastAdmin
 from tickets.models import Organization, Session, User
@@ -140,12 +141,23 @@ def let_go(tx: Transaction, email: str) -> None:
     tx.run(_LET_GO, address=email)
 
 
+def given_by(user: Row, changes: Mapping[str, Any], rights: Rights) -> list[str]:
+    """Name the fields of a change by which somebody gets to use the account, or more of it than before."""
+    role = changes.get("role", user.role)
+    gives = {
+        "role": role != user.role and rights.exceed(role, user.role),
+        "email": changes.get("email", user.email).lower() != user.email,
+        "is_active": changes.get("is_active", False) and not user.is_active,
+    }
+    return [field for field, is_given in gives.items() if is_given]
+
+
 def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) -> Row:
     """Change an account; the contact tied to it follows its e-mail.
 
     Who gives an account another address vouches for it, as who makes one does: it stays verified, from now on. One
     that somebody signed up with by themselves does not become so by that: it is not known yet whose it is. What was
-    sent to the old address opens nothing any more.
+    sent to the old address opens nothing any more, and sessions end: whoever is behind the new one signs in anew.
 
     Raises:
         LastAdmin: the organization would be left without an active admin.
@@ -156,14 +168,14 @@ def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) ->
         let_go(tx, changes["email"])
         contacts.follow(tx, by, user, changes["email"])
     moved = changes.get("email", user.email) != user.email
-    if moved:
+    is_deactivated = not changes.get("is_active", True)
+    if moved or is_deactivated:
         one_time_secrets.forget(tx, user.id)
-        if user.email_verified_at is not None:
-            changes["email_verified_at"] = clock.now()
-    if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
-        _keep_an_admin(tx, user, "demoted or deactivated")
-    if not changes.get("is_active", True):
         sign_out(tx, user.id)  # for good: activated again, they sign in anew
+    if moved and user.email_verified_at is not None:
+        changes["email_verified_at"] = clock.now()
+    if changes.get("role", "admin") != "admin" or is_deactivated:
+        _keep_an_admin(tx, user, "demoted or deactivated")
     changed = entities.change(tx, by, User, user, changes)
     if moved and changed.email_verified_at is not None:
         contacts.claim(tx, by, changed)
