@@ -18,10 +18,12 @@ from tickets import __version__, clock, migrations
 from tickets.contract.authentication import BareSecurityMiddleware
 from tickets.contract.document import Document
 from tickets.contract.operation import OperationMiddleware, Runtime
+from tickets.contract.policy import scopes_of_roles
 from tickets.contract.resolver import TagResolver
 from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
 from tickets.domain import jobs
+from tickets.domain.access import Rights
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import (
     InternalError,
@@ -80,6 +82,7 @@ def create_app(settings: Settings) -> App:
         tokens=AccessTokens(secrets, settings.access_token_seconds),
         one_time=OneTimeSecrets(secrets),
         failed_logins=FailedLogins(settings),
+        rights=Rights(scopes_of_roles(document)),
         revision=migrations.head(),
         started_at=clock.now(),
     )

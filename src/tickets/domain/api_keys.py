@@ -9,7 +9,7 @@ from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
-from tickets.errors import AlreadyReplaced, Conflict, InputError, InsufficientScope, InvalidRequest
+from tickets.errors import AlreadyReplaced, Conflict, Forbidden, InputError, InsufficientScope, InvalidRequest
 from tickets.models import ApiKey, Organization, User
 
 TOUCH_EVERY = clock.MINUTE
@@ -27,6 +27,7 @@ _BY_DIGEST = Statement(
         ApiKey.last_used_at,
         User.role,
         User.name,
+        User.email_verified_at,
     )
     .join(User, User.id == ApiKey.user_id)
     .join(Organization, Organization.id == ApiKey.organization_id)
@@ -90,6 +91,7 @@ def grant(
     """Make a key for a user at the request of a caller, who can give only what they have.
 
     Raises:
+        Forbidden: the caller's own key ends sooner.
         InsufficientScope: the caller's own key lacks one of the scopes.
         InvalidRequest: the key would have expired already.
     """
@@ -97,6 +99,7 @@ def grant(
         detail = "lies in the past; choose a later time, or leave it out for a key without end"
         raise InvalidRequest(f"expires_at: {detail}", errors=[InputError("/expires_at", detail)])
     _may_give(caller, scopes, InputError("/scopes", _LACKS))
+    _may_outlive(caller, expires_at, InputError("/expires_at", _TOO_LATE))
     return create(tx, user, name=name, scopes=list(scopes), expires_at=expires_at)
 
 
@@ -113,6 +116,7 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
     Raises:
         AlreadyReplaced: the key has a successor, which is the one to replace.
         Conflict: the key has expired, and the new one would have with it.
+        Forbidden: the caller's own key ends before the key does.
         InsufficientScope: the caller's own key lacks one of the scopes.
     """
     if api_key.replaced_by_id is not None:
@@ -120,6 +124,7 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
     if api_key.expires_at is not None and api_key.expires_at <= clock.now():
         raise Conflict("This key has expired, and one like it would have too; make a new key with POST /api-keys.")
     _may_give(caller, api_key.scopes)
+    _may_outlive(caller, api_key.expires_at)
     made = create(
         tx,
         user,
@@ -148,6 +153,15 @@ def _may_give(caller: Principal, scopes: Sequence[str], *faults: InputError) -> 
         raise InsufficientScope(detail, errors=faults)
 
 
+_TOO_LATE = "lies after the end of your own key; choose a time before, or use a key that lasts"
+
+
+def _may_outlive(caller: Principal, expires_at: int | None, *faults: InputError) -> None:
+    if caller.expires_at is not None and (expires_at is None or expires_at > caller.expires_at):
+        detail = "Your own key ends sooner than that one, and a key gives no more time than it has. Use one that lasts."
+        raise Forbidden(detail, errors=faults)
+
+
 def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
     """Find out who a key speaks for.
 
@@ -167,6 +181,8 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
         scopes=frozenset(found.scopes),
         api_key_id=found.id,
         rate_limit=found.rate_limit,
+        expires_at=found.expires_at,
+        is_verified=found.email_verified_at is not None,
     )
     return caller, found.last_used_at is None or found.last_used_at + TOUCH_EVERY <= moment
 

@@ -11,7 +11,7 @@ import flask
 from tickets.contract.document import Document
 from tickets.db import Row, Transaction
 from tickets.domain import records
-from tickets.domain.access import Principal
+from tickets.domain.access import Principal, Rights
 from tickets.domain.expansion import Beside
 from tickets.domain.history import History
 from tickets.domain.listing import Listing
@@ -45,6 +45,7 @@ class Services:
     tokens: AccessTokens
     one_time: OneTimeSecrets
     failed_logins: FailedLogins
+    rights: Rights
     revision: str
     started_at: int
 
