@@ -118,7 +118,7 @@ class Checker:
         try:
             self._validator.validate(value)
         except jsonschema_rs.ValidationError as error:
-            return [error]
+            return [error.with_traceback(None)]  # its frames hold the list that holds it
         return []
 
 
