@@ -71,7 +71,10 @@ class Connection:
             failure = unavailable(error)
             if not isinstance(failure, Locked):
                 self.close()
-            raise failure from error
+            try:
+                raise failure from error
+            finally:
+                del failure  # its traceback holds this frame
         return Transaction(driver, self._database.engine.dialect, is_snapshot=not write)
 
     def commit(self) -> None:
