@@ -182,7 +182,7 @@ def _row(scope: Scope, exchange: Exchange, status: int) -> dict[str, Any]:
         "ip": exchange.client[:64],
         "user_agent": None if agent is None else redaction.agent(agent),
         "duration_ms": took,
-        "body": None if exchange.body is None else redaction.body(exchange.body),
+        "body": None if exchange.body is None else redaction.body(exchange.body, exchange.body_size),
         "request_id": exchange.request_id,
         "created_at": clock.now() - took,
     }
