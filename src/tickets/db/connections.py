@@ -207,7 +207,7 @@ def _engine(settings: Settings) -> Engine:
         paramstyle="named",  # the driver takes the values by name, as they come
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
-        connect_args={"check_same_thread": False, "cached_statements": 512},
+        connect_args={"check_same_thread": False, "cached_statements": 192},
     )
 
     @event.listens_for(engine, "do_connect")
