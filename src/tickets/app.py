@@ -34,6 +34,7 @@ from tickets.errors import (
     Problem,
     Unauthorized,
     UnsupportedMediaType,
+    forget_origin,
 )
 from tickets.http import pages, problems
 from tickets.http.audit import Audit
@@ -163,6 +164,7 @@ async def _answer_failure(
     problem = _problem_of(error, document.methods(path))
     if isinstance(problem, InternalError):
         log.error("failed", request_id=exchange.request_id, path=exchange.path, exc_info=error)
+    forget_origin(error)
     problem = await refusals.charge(request.scope, problem)
     response = problems.render(problem, path=path, request_id=exchange.request_id)
     headers = {name.decode(): value.decode() for name, value in response.headers}

@@ -71,7 +71,10 @@ class Connection:
             failure = unavailable(error)
             if not isinstance(failure, Locked):
                 self.close()
-            raise failure from error
+            try:
+                raise failure from error
+            finally:
+                del failure  # its traceback holds this frame
         return Transaction(driver, self._database.engine.dialect, is_snapshot=not write)
 
     def commit(self) -> None:
@@ -204,7 +207,7 @@ def _engine(settings: Settings) -> Engine:
         paramstyle="named",  # the driver takes the values by name, as they come
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
-        connect_args={"check_same_thread": False, "cached_statements": 512},
+        connect_args={"check_same_thread": False, "cached_statements": 192},
     )
 
     @event.listens_for(engine, "do_connect")

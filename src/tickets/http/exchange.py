@@ -30,6 +30,7 @@ class Exchange:
         session_id: the session they used.
         operation_id: which operation it is, once known.
         body: what the body says, once read; None when there is none.
+        body_size: the bytes it came in.
         sends_body: whether a body came, or is still to come.
         audited: whether the audit log needs no more to be told.
         started: when the request began, by the clock that only measures.
@@ -45,6 +46,7 @@ class Exchange:
     session_id: int | None = None
     operation_id: str | None = None
     body: Any = None
+    body_size: int = 0
     sends_body: bool = False
     audited: bool = False
     started: float = field(default_factory=time.perf_counter)

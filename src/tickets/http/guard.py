@@ -23,6 +23,7 @@ from tickets.errors import (
     RequestTimeout,
     ServiceUnavailable,
     UriTooLong,
+    forget_origin,
 )
 from tickets.http import problems, redaction
 from tickets.http.addresses import client_address
@@ -126,8 +127,9 @@ class Guard:
                 await self._app(scope, _Body(receive, self._max_body, self._timeout), sender)
         except Problem as problem:
             await sender.fail(await self._refusals.charge(scope, problem), path)
-        except Exception:
+        except Exception as error:
             log.exception("failed", request_id=exchange.request_id, path=exchange.path)
+            forget_origin(error)
             await sender.fail(InternalError("Something went wrong on our side; quote the request id."), path)
         except asyncio.CancelledError:
             # Only the end of the service cancels: what took longer than its grace is told so. It was not done, since
@@ -135,6 +137,7 @@ class Guard:
             await sender.fail(ServiceUnavailable("The service is stopping. Try again in a moment."), path)
         if not exchange.audited and path.startswith(self._base_path + "/"):
             self._audit.note(scope, exchange, sender.status)
+        exchange.body = None  # an idle connection keeps its last scope
         log.info(
             "request",
             request_id=exchange.request_id,

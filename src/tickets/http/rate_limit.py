@@ -132,8 +132,8 @@ class RateLimiter:
         ]
         for one in counted:
             if one.is_over:
-                # Of nobody's refusals the first of each window is news (decisions/0011).
-                exchange.audited = exchange.user_id is None and one.used > one.limit + 1
+                # Of refusals the first of each window is news (decisions/0021).
+                exchange.audited = one.used > one.limit + 1
                 raise one.refusal()
 
 

@@ -41,6 +41,17 @@ class _OneWrite(RequestResponseCycle):
 
     _held: Any = None
 
+    async def run_asgi(self, app: Any) -> None:
+        """Call the application, then let go of the request and its connection.
+
+        A connection keeps its last cycle, and both would wait for the garbage collector, with all that the scope holds.
+        """
+        try:
+            await super().run_asgi(app)
+        finally:
+            del self.scope, self.transport
+            self.body.clear()
+
     async def send(self, message: Any) -> None:
         """Hold the headers until the body tells whether it is whole."""
         if message["type"] == "http.response.start" and not self.response_started:

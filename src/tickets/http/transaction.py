@@ -134,6 +134,8 @@ class Writer:
             if outcome.done() and not outcome.cancelled():
                 return outcome.result()
             raise
+        finally:
+            del outcome  # it holds an error whose traceback holds this frame
 
     def soon(self, work: Work) -> asyncio.Future[Any]:
         """Run work that nobody has to wait for, with the next commit; a failure is logged."""
@@ -226,6 +228,7 @@ class Writer:
         self._tell(transaction)  # also of a commit that failed: who listens looks, and finds nothing
         for future, result, failed in outcomes:
             _settle(future, result, failed=failed)
+        outcomes.clear()  # the frames of a traceback in it hold it
 
     def _tell(self, transaction: Transaction) -> None:
         for topic in transaction.topics & self._listeners.keys():

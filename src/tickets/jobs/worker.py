@@ -16,6 +16,7 @@ import structlog
 
 from tickets import clock
 from tickets.db import Database, Transaction
+from tickets.errors import forget_origin
 from tickets.jobs import queue
 from tickets.jobs.kind import UNKNOWN, Context, JobFailed, Kind
 from tickets.jobs.queue import Claimed
@@ -212,6 +213,7 @@ class Worker:
             error, permanent, trace = str(failed), failed.permanent, None
         except BaseException as unexpected:  # noqa: BLE001 - whatever it is, the thread goes on
             error, permanent, trace = type(unexpected).__name__, False, _trace(unexpected)
+            forget_origin(unexpected)
         else:
             return None
         dead = permanent or job.attempt >= kind.attempts
