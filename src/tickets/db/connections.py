@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +22,8 @@ from tickets.settings import Settings
 
 LOCK_TIMEOUT = 5.0
 """Seconds a writer waits for its turn before the caller gets a 503."""
+STEPS = 200_000
+"""Steps of SQLite's machine, some milliseconds, between two looks whether a read's time is over."""
 
 
 class Connection:
@@ -37,6 +39,7 @@ class Connection:
         self._patience = patience
         self._pooled: Any = None
         self._driver: sqlite3.Connection | None = None
+        self._is_bounded = False
 
     def _open(self) -> sqlite3.Connection:
         if self._driver is None:
@@ -57,8 +60,12 @@ class Connection:
         except sqlite3.DatabaseError as error:
             raise unavailable(error) from error
 
-    def begin(self, *, write: bool) -> Transaction:
+    def begin(self, *, write: bool, is_over: Callable[[], bool] | None = None) -> Transaction:
         """Open a transaction: a snapshot for reads, or the one that may write.
+
+        Args:
+            write: which of them.
+            is_over: ends its statements, in their midst too, as soon as it says so.
 
         Raises:
             Locked: another process is writing.
@@ -72,7 +79,10 @@ class Connection:
             if not isinstance(failure, Locked):
                 self.close()
             raise failure from error
-        return Transaction(driver, self._database.engine.dialect, is_snapshot=not write)
+        if is_over is not None:
+            self._is_bounded = True
+            driver.set_progress_handler(is_over, STEPS)
+        return Transaction(driver, self._database.engine.dialect, is_snapshot=not write, is_over=is_over)
 
     def commit(self) -> None:
         """Make the transaction durable; when this raises, nothing of it is stored."""
@@ -88,6 +98,9 @@ class Connection:
     def rollback(self) -> None:
         """Undo the transaction, or end a read."""
         try:
+            if self._driver is not None and self._is_bounded:
+                self._is_bounded = False
+                self._driver.set_progress_handler(None, 0)
             if self._driver is not None and self._driver.in_transaction:
                 self._driver.execute("ROLLBACK")
         except sqlite3.DatabaseError:
@@ -152,10 +165,14 @@ class Database:
         return mine
 
     @contextmanager
-    def read(self) -> Iterator[Transaction]:
-        """Run reads on one snapshot, in the calling thread."""
+    def read(self, *, is_over: Callable[[], bool] | None = None) -> Iterator[Transaction]:
+        """Run reads on one snapshot, in the calling thread.
+
+        Args:
+            is_over: ends them, with `TookTooLong`, as soon as it says so.
+        """
         mine = self._mine()
-        transaction = mine.begin(write=False)
+        transaction = mine.begin(write=False, is_over=is_over)
         try:
             yield transaction
         finally:

@@ -22,6 +22,7 @@ from tickets.domain.slices import Slice, end_of
 from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem
 from tickets.http import problems
 from tickets.http.exchange import Exchange
+from tickets.http.fair_queue import Tenant
 from tickets.http.pagination import MOST_ROWS, Cursors, binding
 from tickets.http.pool import Pool
 from tickets.http.rate_limit import FailedLogins
@@ -270,6 +271,7 @@ class Stages:
         run: see `write`.
         store: writes the audit row of the request with a status, and tells whether it is there.
         pool: see `compute`.
+        tenant: whose work it is.
     """
 
     services: Services
@@ -279,6 +281,7 @@ class Stages:
     run: Callable[[Callable[[Transaction], Any]], Awaitable[Any]]
     store: Callable[[Transaction, int], bool]
     pool: Pool
+    tenant: Tenant
 
     @property
     def client(self) -> str:
@@ -346,7 +349,7 @@ class Stages:
             ServiceUnavailable: too many wait for that already.
         """
         _expect_time_left()
-        return await self.pool.run(function, *args)
+        return await self.pool.run(function, *args, tenant=self.tenant)
 
 
 def _expect_time_left() -> None:
