@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from tickets.db.failures import LOCKED, UNDONE, Locked, unavailable
 from tickets.db.gate import PRIVATE, Gate
+from tickets.db.presence import Presence
 from tickets.db.statements import Transaction
 from tickets.errors import ServiceUnavailable
 from tickets.settings import Settings
@@ -43,10 +44,15 @@ class Connection:
 
     def _open(self) -> sqlite3.Connection:
         if self._driver is None:
-            self._pooled = self._database.engine.raw_connection()
-            driver: sqlite3.Connection = self._pooled.driver_connection
-            driver.execute(f"PRAGMA busy_timeout={self._patience}")
-            self._driver = driver
+            pooled: Any = self._database.engine.raw_connection()
+            try:
+                driver: sqlite3.Connection = pooled.driver_connection
+                driver.execute(f"PRAGMA busy_timeout={self._patience}")
+                self._database.presence.opened()
+            except BaseException:
+                pooled.invalidate()
+                raise
+            self._pooled, self._driver = pooled, driver
         return self._driver
 
     def single(self) -> Transaction:
@@ -89,6 +95,7 @@ class Connection:
         driver = self._open()
         if not driver.in_transaction:
             raise ServiceUnavailable(UNDONE)
+        self._database.presence.expect_in_place()
         try:
             driver.execute("COMMIT")
         except sqlite3.DatabaseError as error:
@@ -111,6 +118,7 @@ class Connection:
         pooled, self._pooled, self._driver = self._pooled, None, None
         if pooled is not None:
             pooled.invalidate()
+            self._database.presence.closed()
 
 
 class Database:
@@ -118,11 +126,17 @@ class Database:
 
     Args:
         settings: where the database is and how durable a commit is.
+
+    Attributes:
+        path: of the file; where the settings name a link, it is what the link leads to.
+        presence: tells whether the file is still the one that was opened.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.path = Path(str(make_url(settings.database_url).database))
-        self.engine = _engine(settings)
+        named = Path(str(make_url(settings.database_url).database))
+        self.path = named.resolve()
+        self.presence = Presence(named, self.path)
+        self.engine = _engine(settings, self.presence)
         self._gate = Gate(self.path)
         self._local = threading.local()
         self._threads: list[Connection] = []
@@ -204,6 +218,7 @@ class Database:
             connection.close()
         self._gate.close()
         self.engine.dispose()
+        self.presence.close()
 
     def __enter__(self) -> Self:
         return self
@@ -212,7 +227,7 @@ class Database:
         self.close()
 
 
-def _engine(settings: Settings) -> Engine:
+def _engine(settings: Settings, presence: Presence) -> Engine:
     # Each Connection keeps its connection; check_same_thread is off since a commit runs in another thread
     # than the statements before it, never at the same time.
     engine = create_engine(
@@ -226,6 +241,7 @@ def _engine(settings: Settings) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def create(*_: object) -> None:
+        presence.enter()
         # SQLite would let everybody read a file it makes, and gives its -wal and -shm the same mode. Where this
         # fails, SQLite tells why; a file that is there keeps what its owner chose.
         with contextlib.suppress(OSError):

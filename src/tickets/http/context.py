@@ -9,7 +9,7 @@ from typing import Any
 import flask
 
 from tickets.contract.document import Document
-from tickets.db import Row, Transaction
+from tickets.db import Database, Row, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
 from tickets.domain.expansion import Beside
@@ -41,6 +41,7 @@ class Services:
     """What lives as long as the application."""
 
     settings: Settings
+    database: Database
     document: Document
     cursors: Cursors
     tokens: AccessTokens
