@@ -78,6 +78,7 @@ def create_app(settings: Settings) -> App:
     worker = Worker(settings, database, threads=settings.worker_threads)
     services = Services(
         settings=settings,
+        database=database,
         document=document,
         cursors=Cursors(secrets),
         tokens=AccessTokens(secrets, settings.access_token_seconds),

@@ -22,6 +22,7 @@ class Parameters:
         where: ``query`` or ``header``.
 
     Attributes:
+        names: of all of them.
         defaults: what those that are left out are, by name.
         are_required: whether one of them has to be given.
     """
@@ -29,6 +30,7 @@ class Parameters:
     def __init__(self, parameters: list[dict[str, Any]], where: str) -> None:
         self._where = where
         self._readers = {p["name"]: _reader(p["schema"]) for p in parameters}
+        self.names = tuple(self._readers)
         self._lists = frozenset(p["name"] for p in parameters if p["schema"].get("type") == "array")
         self._joined = frozenset(p["name"] for p in parameters if not p.get("explode", True))
         self.defaults = {p["name"]: p["schema"]["default"] for p in parameters if "default" in p["schema"]}

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -16,12 +16,15 @@ from sqlalchemy.pool import NullPool
 
 from tickets.db.failures import LOCKED, UNDONE, Locked, unavailable
 from tickets.db.gate import PRIVATE, Gate
+from tickets.db.presence import Presence
 from tickets.db.statements import Transaction
 from tickets.errors import ServiceUnavailable
 from tickets.settings import Settings
 
 LOCK_TIMEOUT = 5.0
 """Seconds a writer waits for its turn before the caller gets a 503."""
+STEPS = 200_000
+"""Steps of SQLite's machine, some milliseconds, between two looks whether a read's time is over."""
 
 
 class Connection:
@@ -37,13 +40,19 @@ class Connection:
         self._patience = patience
         self._pooled: Any = None
         self._driver: sqlite3.Connection | None = None
+        self._is_bounded = False
 
     def _open(self) -> sqlite3.Connection:
         if self._driver is None:
-            self._pooled = self._database.engine.raw_connection()
-            driver: sqlite3.Connection = self._pooled.driver_connection
-            driver.execute(f"PRAGMA busy_timeout={self._patience}")
-            self._driver = driver
+            pooled: Any = self._database.engine.raw_connection()
+            try:
+                driver: sqlite3.Connection = pooled.driver_connection
+                driver.execute(f"PRAGMA busy_timeout={self._patience}")
+                self._database.presence.opened()
+            except BaseException:
+                pooled.invalidate()
+                raise
+            self._pooled, self._driver = pooled, driver
         return self._driver
 
     def single(self) -> Transaction:
@@ -57,8 +66,12 @@ class Connection:
         except sqlite3.DatabaseError as error:
             raise unavailable(error) from error
 
-    def begin(self, *, write: bool) -> Transaction:
+    def begin(self, *, write: bool, is_over: Callable[[], bool] | None = None) -> Transaction:
         """Open a transaction: a snapshot for reads, or the one that may write.
+
+        Args:
+            write: which of them.
+            is_over: ends its statements, in their midst too, as soon as it says so.
 
         Raises:
             Locked: another process is writing.
@@ -75,13 +88,17 @@ class Connection:
                 raise failure from error
             finally:
                 del failure  # its traceback holds this frame
-        return Transaction(driver, self._database.engine.dialect, is_snapshot=not write)
+        if is_over is not None:
+            self._is_bounded = True
+            driver.set_progress_handler(is_over, STEPS)
+        return Transaction(driver, self._database.engine.dialect, is_snapshot=not write, is_over=is_over)
 
     def commit(self) -> None:
         """Make the transaction durable; when this raises, nothing of it is stored."""
         driver = self._open()
         if not driver.in_transaction:
             raise ServiceUnavailable(UNDONE)
+        self._database.presence.expect_in_place()
         try:
             driver.execute("COMMIT")
         except sqlite3.DatabaseError as error:
@@ -91,6 +108,9 @@ class Connection:
     def rollback(self) -> None:
         """Undo the transaction, or end a read."""
         try:
+            if self._driver is not None and self._is_bounded:
+                self._is_bounded = False
+                self._driver.set_progress_handler(None, 0)
             if self._driver is not None and self._driver.in_transaction:
                 self._driver.execute("ROLLBACK")
         except sqlite3.DatabaseError:
@@ -101,6 +121,7 @@ class Connection:
         pooled, self._pooled, self._driver = self._pooled, None, None
         if pooled is not None:
             pooled.invalidate()
+            self._database.presence.closed()
 
 
 class Database:
@@ -108,11 +129,17 @@ class Database:
 
     Args:
         settings: where the database is and how durable a commit is.
+
+    Attributes:
+        path: of the file; where the settings name a link, it is what the link leads to.
+        presence: tells whether the file is still the one that was opened.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.path = Path(str(make_url(settings.database_url).database))
-        self.engine = _engine(settings)
+        named = Path(str(make_url(settings.database_url).database))
+        self.path = named.resolve()
+        self.presence = Presence(named, self.path)
+        self.engine = _engine(settings, self.presence)
         self._gate = Gate(self.path)
         self._local = threading.local()
         self._threads: list[Connection] = []
@@ -155,10 +182,14 @@ class Database:
         return mine
 
     @contextmanager
-    def read(self) -> Iterator[Transaction]:
-        """Run reads on one snapshot, in the calling thread."""
+    def read(self, *, is_over: Callable[[], bool] | None = None) -> Iterator[Transaction]:
+        """Run reads on one snapshot, in the calling thread.
+
+        Args:
+            is_over: ends them, with `TookTooLong`, as soon as it says so.
+        """
         mine = self._mine()
-        transaction = mine.begin(write=False)
+        transaction = mine.begin(write=False, is_over=is_over)
         try:
             yield transaction
         finally:
@@ -190,6 +221,7 @@ class Database:
             connection.close()
         self._gate.close()
         self.engine.dispose()
+        self.presence.close()
 
     def __enter__(self) -> Self:
         return self
@@ -198,7 +230,7 @@ class Database:
         self.close()
 
 
-def _engine(settings: Settings) -> Engine:
+def _engine(settings: Settings, presence: Presence) -> Engine:
     # Each Connection keeps its connection; check_same_thread is off since a commit runs in another thread
     # than the statements before it, never at the same time.
     engine = create_engine(
@@ -212,6 +244,7 @@ def _engine(settings: Settings) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def create(*_: object) -> None:
+        presence.enter()
         # SQLite would let everybody read a file it makes, and gives its -wal and -shm the same mode. Where this
         # fails, SQLite tells why; a file that is there keeps what its owner chose.
         with contextlib.suppress(OSError):

@@ -30,9 +30,18 @@ class Locked(ServiceUnavailable):
     """Another process holds the lock."""
 
 
+class TookTooLong(ServiceUnavailable):
+    """A read was ended because its time was over."""
+
+    def __init__(self, detail: str = "This takes too long. Ask for less.") -> None:
+        super().__init__(detail, retry_after=3)
+
+
 def unavailable(error: sqlite3.DatabaseError) -> Exception:
     """Turn what the disk or a lock did into a 503; a fault of our own SQL stays what it is."""
     code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return TookTooLong()
     if code is None or code & 0xFF not in _UNAVAILABLE:
         return error
     reason = f"{_UNAVAILABLE[code & 0xFF]} Try again in a moment."

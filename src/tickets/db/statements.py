@@ -17,7 +17,7 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
 from tickets import clock
-from tickets.db.failures import UNDONE, integrity, unavailable
+from tickets.db.failures import UNDONE, TookTooLong, integrity, unavailable
 from tickets.errors import ServiceUnavailable
 
 Row = Any
@@ -132,8 +132,16 @@ class Transaction:
 
     _Late = Callable[["Transaction", dict[Any, Any]], None]
 
-    def __init__(self, connection: sqlite3.Connection, dialect: Dialect, *, is_snapshot: bool = False) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        dialect: Dialect,
+        *,
+        is_snapshot: bool = False,
+        is_over: Callable[[], bool] | None = None,
+    ) -> None:
         self._connection = connection
+        self._is_over = is_over
         self._dialect = dialect
         self._opened_at = clock.now() if is_snapshot else None
         self._depth = 0
@@ -160,6 +168,8 @@ class Transaction:
             work(self, notes)
 
     def _execute(self, statement: Statement, values: dict[str, Any]) -> tuple[sqlite3.Cursor, _Compiled]:
+        if self._is_over is not None and self._is_over():
+            raise TookTooLong
         compiled = statement.compiled(self._dialect)
         if self._known and compiled.table is not None:
             self._known.pop(compiled.table, None)

@@ -1,9 +1,12 @@
 """One request and what is known of it so far; the answer, before it is sent."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from tickets.errors import InvalidRequest, Problem
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -61,6 +64,38 @@ def exchange_of(scope: Scope) -> Exchange:
 def attach(scope: Scope, exchange: Exchange) -> None:
     """Attach an exchange to a request; only the guard does."""
     scope.setdefault("extensions", {})[_KEY] = exchange
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, Any]) -> Any:
+    """Do work that takes long, and give it up when the client that asked for it leaves.
+
+    Args:
+        receive: of a request whose body was read, or that has none.
+        work: what to do; it is cancelled.
+
+    Raises:
+        InvalidRequest: the client left; nobody reads it, but the logs show it.
+    """
+    doing = asyncio.ensure_future(work)
+    left = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((doing, left), return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done() and left.result():
+            raise InvalidRequest("The connection closed before the answer was there.")
+        return await doing
+    finally:
+        left.cancel()
+        doing.cancel()
+
+
+async def _disconnected(receive: Receive) -> bool:
+    """Wait until the client leaves; False when the server says nothing more of it."""
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except Problem:  # all that the client may send, or the time it may take for it
+        return False
+    return True
 
 
 class Response(NamedTuple):
