@@ -6,13 +6,24 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import JSON, Boolean, CheckConstraint, LargeBinary, Table, Text, bindparam, insert
 
 from tickets.db import Connection, Statement, Transaction
-from tickets.domain import expansion, history, indexing, listing, listings, search, searchable
+from tickets.domain import (
+    event_listing,
+    event_texts,
+    expansion,
+    history,
+    indexing,
+    listing,
+    listings,
+    search,
+    searchable,
+)
 from tickets.domain.access import Principal
 from tickets.domain.history import HISTORY
 from tickets.domain.listing import Listing
@@ -52,6 +63,8 @@ def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pages end soon, and few tickets be many: the walk is the same, and takes less."""
     monkeypatch.setattr(listing, "MOST_TEXT", BOUND)
     monkeypatch.setattr(history, "MOST_TEXT", BOUND)
+    monkeypatch.setattr(event_listing, "MOST_TEXT", BOUND)
+    monkeypatch.setattr(event_texts, "LONG", BOUND // 2)
     monkeypatch.setattr(search, "_MOST_READ", BOUND)
     monkeypatch.setattr(searchable, "_FEW", 3)
     monkeypatch.setattr(searchable, "_CHUNKS", (2, 4))
@@ -156,6 +169,34 @@ def test_every_list_shows_each_row_once_and_in_order_both_ways(begin, name, sort
     there, back = walk(lambda place: LISTS[name].page(tx, where=where, sort=sort, limit=limit, position=place))
     assert [row.id for row in there] == expected
     assert [row.id for row in back] == expected
+
+
+@settings(some, max_examples=100)
+@given(events=st.lists(st.tuples(size, size), min_size=1, max_size=6), limit=limits)
+@pytest.mark.parametrize("sort", ["seq", "-seq"])
+def test_events_whose_texts_are_stored_once_do_so_too(begin, sort, events, limit):
+    tx = begin()
+    for seq, (one, other) in enumerate(events, start=1):
+        shown = {"seq": seq, "one": "x" * one, "other": "y" * other, "last": None}
+        data, texts = event_texts.take_out(tx, OF, shown, seq)
+        store(tx, Event.__table__, seq, data=data, texts=texts, created_at=seq)
+    expected = [
+        msgspec.json.encode({"seq": seq, "one": "x" * one, "other": "y" * other, "last": None})
+        for seq, (one, other) in enumerate(events, start=1)
+    ]
+    if sort == "-seq":
+        expected.reverse()
+    where = {"organization_id": [OF]}
+
+    def page(position: Position | None) -> Slice:
+        found = listings.EVENTS.page(tx, where=where, sort=sort, limit=limit, position=position)
+        from_its_start = found.rows[::-1] if position is not None and position.backwards else found.rows
+        assert sum(len(bytes(row.data)) for row in from_its_start[:-1]) <= BOUND
+        return found
+
+    there, back = walk(page)
+    assert [bytes(row.data) for row in there] == expected
+    assert [bytes(row.data) for row in back] == expected
 
 
 @some
