@@ -191,7 +191,7 @@ class Settings:
         audit: ``on``, or ``off`` for no audit log.
         audit_flush_seconds: how long the audit entries of reads and refusals wait to be stored together.
         audit_keep_days: how long entries of the audit log are kept.
-        events_keep_days: how long events are kept that no history needs.
+        events_keep_days: how long events are listed; what the history of a ticket needs of them is kept longer.
         smtp_url: the server that takes mail; without one, mail is written to `mail_dir`.
         mail_dir: folder for mail as files; the default is ``mail`` under `var_dir`.
         mail_from: whom mail is from.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tickets.db import Connection, Database, Statement
-from tickets.domain import event_listing, expansion, history, listings, stats
+from tickets.domain import event_listing, event_texts, expansion, history, listings, stats
 from tickets.domain.listing import Listing, Way
 
 ALL = {name: listing for name, listing in vars(listings).items() if isinstance(listing, Listing)}
@@ -185,6 +185,8 @@ OTHERS: dict[str, Statement] = {
     "the last event": event_listing._LAST,
     "the first event from a number on": event_listing._REACHED,
     "the last event that is late": event_listing._LAST_LATE,
+    "the long texts of events": event_texts._READ,
+    "a long text that is used again": event_texts._FIND,
 }
 
 
