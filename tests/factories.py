@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tickets.db import Database
-from tickets.domain import api_keys, organizations, passwords, users
+from tickets.domain import api_keys, indexing, organizations, passwords, users
 from tickets.domain.events import SYSTEM
 
 PASSWORD = "correct horse battery"
@@ -24,6 +24,14 @@ class Client(httpx.Client):
         headers = {"x-api-key": key} if key else {}
         super().__init__(base_url=f"{origin}/api/v1", headers=headers, timeout=30, verify=_TLS, **kwargs)
         self.key = key
+
+
+def catch_up(database: Database) -> None:
+    """Do what the job `update_search_index` has left to do: from now on long texts are found too."""
+    organization_id: int | None = 0
+    while organization_id is not None:
+        with database.write() as tx:
+            organization_id = indexing.catch_up(tx, organization_id)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.checks import NOBODY, problem, walk
-from factories import Client, Tenant
+from factories import Client, Tenant, catch_up
 
 
 def found(client: Client, q: str, **asked: Any) -> list[dict[str, Any]]:
@@ -316,6 +316,7 @@ class TestAnyText:
     def test_a_text_of_any_size_and_kind_is_taken_in_and_found(self, tenant: Tenant, admin: Client):
         for text in ("x", "a ", "\N{CJK UNIFIED IDEOGRAPH-6771}", "e\N{COMBINING ACUTE ACCENT}", "<&>", "\N{FIRE}"):
             ticket = tenant.ticket(subject="Long", description=f"{(text * 50_000)[:49_990]} needle")
+            catch_up(tenant.database)
             assert ids(admin, "needle") == [ticket["id"]]
             assert admin.delete(f"/tickets/{ticket['id']}").status_code == 204
 

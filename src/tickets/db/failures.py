@@ -23,6 +23,7 @@ _UNAVAILABLE = {
 }
 LOCKED = _UNAVAILABLE[sqlite3.SQLITE_BUSY] + " Try again in a moment."
 UNDONE = "The disk or the database failed in the middle. Try again in a moment."
+_DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
@@ -37,6 +38,10 @@ class TookTooLong(ServiceUnavailable):
         super().__init__(detail, retry_after=3)
 
 
+class Damaged(ServiceUnavailable):
+    """What is stored does not make sense to SQLite."""
+
+
 def unavailable(error: sqlite3.DatabaseError) -> Exception:
     """Turn what the disk or a lock did into a 503; a fault of our own SQL stays what it is."""
     code = getattr(error, "sqlite_errorcode", None)
@@ -45,6 +50,8 @@ def unavailable(error: sqlite3.DatabaseError) -> Exception:
     if code is None or code & 0xFF not in _UNAVAILABLE:
         return error
     reason = f"{_UNAVAILABLE[code & 0xFF]} Try again in a moment."
+    if code & 0xFF in _DAMAGES:
+        return Damaged(reason)
     return Locked(reason) if code & 0xFF in _LOCKS else ServiceUnavailable(reason)
 
 

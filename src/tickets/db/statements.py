@@ -128,6 +128,7 @@ class Transaction:
     Attributes:
         moment: the time that its reads look at; in a snapshot it stands still like all else.
         topics: who waits for what this transaction holds and is told after its commit, such as ``jobs``.
+        on_loop: whether its statements run on the event loop, where each of them makes all requests wait.
     """
 
     _Late = Callable[["Transaction", dict[Any, Any]], None]
@@ -146,6 +147,7 @@ class Transaction:
         self._opened_at = clock.now() if is_snapshot else None
         self._depth = 0
         self.topics: set[str] = set()
+        self.on_loop = False
         self._late: dict[Transaction._Late, dict[Any, Any]] = {}
         self._known: dict[Any, dict[Any, list[Row]]] = {}
 

@@ -13,7 +13,7 @@ from tickets.domain.slices import Position, Slice, slice_of
 from tickets.domain.snippets import snippet
 from tickets.domain.words import Phrase, asked
 from tickets.errors import InputError, InvalidRequest
-from tickets.models import Comment, SearchDocument, Ticket
+from tickets.models import Comment, PendingDocument, SearchDocument, Ticket
 from tickets.models.search import INDEX, PLACES
 
 MOST_RANKED = 1_000
@@ -48,6 +48,9 @@ def among(numbers: Any) -> Select[Any]:
     return select(func.json_each(numbers).table_valued("value").c.value)
 
 
+is_current = INDEX.c.rowid.not_in(select(PendingDocument.place))
+"""The condition of every search that the index has what is there now: nobody finds what they may see no more."""
+
 _document = SearchDocument.__table__.c
 _matches = matches(bindparam("match"))
 _WEIGH = Statement(
@@ -56,7 +59,7 @@ _WEIGH = Statement(
     )
 )
 _DOWNWARDS, _UPWARDS = (
-    Statement(select(INDEX.c.rowid).where(_matches, beyond).order_by(order).limit(bindparam("limit")))
+    Statement(select(INDEX.c.rowid).where(_matches, is_current, beyond).order_by(order).limit(bindparam("limit")))
     for beyond, order in (
         (INDEX.c.rowid <= bindparam("place"), INDEX.c.rowid.desc()),
         (INDEX.c.rowid >= bindparam("place"), INDEX.c.rowid.asc()),

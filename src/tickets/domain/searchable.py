@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ColumnElement, Select, bindparam, func, select, typ
 from tickets.db import Statement, Transaction
 from tickets.domain.filters import Either, Filter, Tally, without_index
 from tickets.domain.listing import Listing, is_empty
-from tickets.domain.search import Match, among, as_json, matches, newest, read, ticket_id
+from tickets.domain.search import Match, among, as_json, is_current, matches, newest, read, ticket_id
 from tickets.domain.slices import Position, Slice
 from tickets.models.search import INDEX, PLACES
 
@@ -22,7 +22,7 @@ _GAP = 1_000
 
 _MATCHING = Statement(
     select(type_coerce(func.json_group_array(ticket_id), JSON).label("ids")).where(
-        matches(bindparam("match")), INDEX.c.rowid.between(bindparam("first"), bindparam("last"))
+        matches(bindparam("match")), is_current, INDEX.c.rowid.between(bindparam("first"), bindparam("last"))
     )
 )
 
@@ -143,7 +143,7 @@ class _Matching:
 
 
 def _found(match: Any) -> Select[Any]:
-    return select(ticket_id).where(matches(match))
+    return select(ticket_id).where(matches(match), is_current)
 
 
 def _read(where: Where) -> tuple[Where, Match | None]:

@@ -274,6 +274,7 @@ class Writer:
             for waiting in self._take_all():
                 _settle(waiting.outcome, error, failed=True)
             return
+        transaction.on_loop = True
         outcomes: list[tuple[_Outcome, Any, bool]] = []
         try:
             try:

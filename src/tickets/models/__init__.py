@@ -12,7 +12,7 @@ from tickets.models.mailboxes import Mailbox
 from tickets.models.one_time_secrets import OneTimeSecret
 from tickets.models.organizations import Counter, Organization
 from tickets.models.passwords import Password
-from tickets.models.search import SearchDocument
+from tickets.models.search import PendingDocument, SearchDocument
 from tickets.models.sessions import RefreshToken, Session
 from tickets.models.sla_policies import SlaPolicy
 from tickets.models.tallies import CreatorTally, TicketTally
@@ -38,6 +38,7 @@ __all__ = [
     "Password",
     "PeriodicJob",
     "RefreshToken",
+    "PendingDocument",
     "SearchDocument",
     "Session",
     "SlaPolicy",

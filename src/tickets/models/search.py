@@ -5,7 +5,7 @@ PostgreSQL will have a column and an index of its own here, and no table `search
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Text, column, event, table
+from sqlalchemy import Index, String, Text, column, event, table, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.models.base import Base, Big
@@ -15,30 +15,66 @@ PLACES = 1 << 16
 
 
 class SearchDocument(Base):
-    """The words of a ticket or of a comment, each behind the organization's prefix (domain/indexing.py).
+    """The words that the index has of a ticket or of a comment, each behind the organization's prefix.
+
+    FTS5 is told them again when they go, since it keeps no text. So a document stays until the index has followed, also
+    when its ticket or comment is gone: `PendingDocument` says so, and no foreign key leads from here.
 
     Attributes:
         place: `PLACES` times the ticket's id for the ticket itself; its comments follow. So the documents of a ticket
             lie side by side in the index, and tickets in the order in which they were raised.
-        comment_id: None for the ticket itself.
+        comment_id: None for the ticket itself. A comment that moves has two documents until the index has followed.
         is_public: whether the ticket's contact may see it; the index has a word for who that is.
+        entries: about how many entries the index has of it (domain/indexing.py).
         subject: words of the subject; none of a comment.
         body: words of the description, or of the comment.
     """
 
     __tablename__ = "search_documents"
     __table_args__ = (
-        Index("ix_search_documents_ticket_id", "ticket_id"),
-        Index("uq_search_documents_comment_id", "comment_id", unique=True),
+        Index("ix_search_documents_comment_id", "comment_id", sqlite_where=text("comment_id IS NOT NULL")),
     )
 
     place: Mapped[int] = mapped_column(Big, primary_key=True, autoincrement=False)
-    # No cascades: whoever deletes a ticket or comment and leaves its words in the index is refused.
-    ticket_id: Mapped[int] = mapped_column(Big, ForeignKey("tickets.id"))
-    comment_id: Mapped[int | None] = mapped_column(Big, ForeignKey("comments.id"))
+    comment_id: Mapped[int | None] = mapped_column(Big)
     is_public: Mapped[bool]  # before the words: what is behind these is read with all of them
+    entries: Mapped[int]
     subject: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
+
+
+class PendingDocument(Base):
+    """A place at which the index does not have yet what is there now: no search finds it.
+
+    Attributes:
+        place: as of a document.
+        organization_id: whose it is; a bare number, since the organization may be gone before the index has followed.
+        comment_id: the comment that is there, or was; None for the ticket itself.
+        seen_by: the word of who may see it, as the index has it.
+        words_changed: whether more changed than who may see it.
+        entries: about how many entries of the index have to go and to come.
+        deferred_at: since when a job has to do it; None while the transaction that changed it goes on.
+        error: what kind of error kept it from being indexed; it is left alone until it changes or is indexed anew.
+    """
+
+    __tablename__ = "search_pending"
+    __table_args__ = (
+        Index("ix_search_pending_comment_id", "comment_id", sqlite_where=text("comment_id IS NOT NULL")),
+        Index(
+            "ix_search_pending_deferred",
+            *("organization_id", "place"),
+            sqlite_where=text("deferred_at IS NOT NULL AND error IS NULL"),
+        ),
+    )
+
+    place: Mapped[int] = mapped_column(Big, primary_key=True, autoincrement=False)
+    organization_id: Mapped[int] = mapped_column(Big)
+    comment_id: Mapped[int | None] = mapped_column(Big)
+    seen_by: Mapped[str] = mapped_column(Text)
+    words_changed: Mapped[bool]
+    entries: Mapped[int]
+    deferred_at: Mapped[int | None] = mapped_column(Big)
+    error: Mapped[str | None] = mapped_column(String(100))
 
 
 MERGES = {"automerge": 8, "crisismerge": 128}
