@@ -1,7 +1,7 @@
 """Long texts of events once for each organization, and whether an event still has its data.
 
 Revision: 0017
-Follows: 0015
+Follows: 0016
 """
 
 import sqlalchemy as sa

@@ -99,7 +99,9 @@ KINDS: dict[str, tuple[int, bytes]] = {
     "too long": (413, send("POST", "/tickets", "KEY", "Content-Length: 99999999", body=b"", length=False)),
     "too many chunks": (
         413,
-        send("POST", "/tickets", "KEY", "Transfer-Encoding: chunked", body=chunked(*[b"x" * 65_536] * 17), length=False),
+        send(
+            "POST", "/tickets", "KEY", "Transfer-Encoding: chunked", body=chunked(*[b"x" * 65_536] * 17), length=False
+        ),
     ),
     "too long for nobody": (413, send("POST", "/auth/login", body=b"x" * 20_000)),
     "a long address": (414, get(f"/api/v1/tickets?search={'x' * 9_000}", "KEY")),
