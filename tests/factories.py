@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tickets.db import Database
-from tickets.domain import api_keys, indexing, organizations, passwords, users
+from tickets.domain import api_keys, index_updates, organizations, passwords, users
 from tickets.domain.events import SYSTEM
 
 PASSWORD = "correct horse battery"
@@ -31,7 +31,7 @@ def catch_up(database: Database) -> None:
     organization_id: int | None = 0
     while organization_id is not None:
         with database.write() as tx:
-            organization_id = indexing.catch_up(tx, organization_id)
+            organization_id = index_updates.catch_up(tx, organization_id)
 
 
 @dataclass

@@ -19,6 +19,7 @@ from tickets.domain import (
     comments,
     contacts,
     entities,
+    index_updates,
     indexing,
     lifecycle,
     merging,
@@ -71,10 +72,9 @@ def expected_terms(tx: Any) -> list[tuple[str, int, str, int]]:
         " LEFT JOIN search_pending AS p ON p.place = d.place LEFT JOIN tickets AS t ON t.id = d.place >> 16"
     )
     found = []
-    for place, subject, body, seen_by, is_public, of, contact_id in rows:
-        if seen_by is None:
-            seen_by = f"{of}c{contact_id}" if is_public else ""
-        known = {"subject": subject, "body": body, "seen_by": seen_by}
+    for place, subject, body, was_seen_by, is_public, of, contact_id in rows:
+        seen_by = f"{of}c{contact_id}" if is_public else ""
+        known = {"subject": subject, "body": body, "seen_by": seen_by if was_seen_by is None else was_seen_by}
         found += [(word, place, name, n) for name, text in known.items() for n, word in enumerate(text.split())]
     return sorted(found)
 
@@ -108,7 +108,7 @@ def drain(tx: Any) -> None:
     tx.settle()
     organization_id: int | None = 0
     while organization_id is not None:
-        organization_id = indexing.catch_up(tx, organization_id)
+        organization_id = index_updates.catch_up(tx, organization_id)
     assert pending(tx) == []
 
 
@@ -224,13 +224,13 @@ class Desk(RuleBasedStateMachine):
         """End a transaction that leaves to the job what is more than so many entries."""
         patched = pytest.MonkeyPatch()
         with patched.context() as patch:
-            patch.setattr(indexing, "IN_THREAD", most)
+            patch.setattr(index_updates, "IN_THREAD", most)
             self.tx.settle()
 
     @rule(steps=st.integers(1, 3))
     def work(self, steps: int) -> None:
         for _ in range(steps):
-            indexing.catch_up(self.tx)
+            index_updates.catch_up(self.tx)
 
     @precondition(lambda self: self.people)
     @rule(of=st.integers(0, 1), seen=st.sampled_from((None, 0, 1)), q=QUERIES, tags=TAGS)
@@ -588,7 +588,7 @@ def test_each_question_is_answered_from_the_index(database: Database):
     """None reads a table as a whole, and what FTS5 finds is found with its words or its rowids."""
     connection = Connection(database)
     driver = connection.begin(write=False)._connection
-    statements = [each for module in (search, searchable, indexing) for each in vars(module).values()]
+    statements = [each for module in (search, searchable, indexing, index_updates) for each in vars(module).values()]
     for statement in (each for each in statements if isinstance(each, Statement)):
         sql = statement.compiled(database.engine.dialect).sql
         for *_, step in driver.execute(f"EXPLAIN QUERY PLAN {sql}", defaultdict(int)):

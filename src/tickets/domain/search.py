@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain.indexing import prefix, sight
+from tickets.domain.documents import prefix, sight
 from tickets.domain.listing import is_empty
 from tickets.domain.slices import Position, Slice, slice_of
 from tickets.domain.snippets import snippet

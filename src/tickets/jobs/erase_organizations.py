@@ -52,9 +52,10 @@ def _bites() -> Iterator[Statement]:
 
 
 _BITES = tuple(_bites())
+_tables = Base.metadata.tables
 _FORGET = {
-    model.__table__: indexing.forgetting(model, lambda named, model=model: named.in_(_few(model.__table__, [model.id])))
-    for model in (Ticket, Comment)
+    table: indexing.forgetting(model, _few(table, [table.c.id]))
+    for model, table in ((Ticket, _tables["tickets"]), (Comment, _tables["comments"]))
 }
 """What takes the words of the rows out of the search index that the statement of their table deletes."""
 

@@ -25,7 +25,7 @@ class SearchDocument(Base):
             lie side by side in the index, and tickets in the order in which they were raised.
         comment_id: None for the ticket itself. A comment that moves has two documents until the index has followed.
         is_public: whether the ticket's contact may see it; the index has a word for who that is.
-        entries: about how many entries the index has of it (domain/indexing.py).
+        entries: about how many entries the index has of it (domain/documents.py).
         subject: words of the subject; none of a comment.
         body: words of the description, or of the comment.
     """

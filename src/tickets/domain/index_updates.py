@@ -1,0 +1,186 @@
+"""The search index follows the documents that are pending: some at the end of a transaction, the others in a job."""
+
+from typing import Any
+
+import structlog
+from sqlalchemy import and_, bindparam, case, delete, or_, select, update
+
+from tickets import clock
+from tickets.db import Bulk, Damaged, Row, Statement, Transaction
+from tickets.domain import jobs
+from tickets.domain.documents import TICKET, among, as_json, entries_of, prefixed, seen_by_contact, ticket_id_of
+from tickets.errors import ServiceUnavailable
+from tickets.models import Comment, PendingDocument, SearchDocument
+from tickets.models.search import INDEX
+
+log = structlog.get_logger("tickets")
+
+UPDATE = "update_search_index"
+"""The job that does what is left."""
+ON_LOOP, IN_THREAD = 12_000, 60_000
+"""Entries that the index gains and loses in a transaction, on the event loop and in a thread: 1 to 2.5 us each."""
+_MOST_AT_ONCE = 1_000
+"""Places that the job looks at together."""
+
+_document, _pending = SearchDocument.__table__.c, PendingDocument.__table__.c
+_comment = Comment.__table__.alias("comment")
+
+_is_ticket = _pending.comment_id.is_(None)
+_is_there = case((_is_ticket, TICKET.c.id), else_=_comment.c.id).is_not(None)
+_is_public = or_(_is_ticket, _comment.c.visibility == "public")
+_has_words = or_(_pending.words_changed, ~_is_there)
+_texts = {
+    "old_subject": _document.subject,
+    "old_body": _document.body,
+    "subject": case((_is_ticket, TICKET.c.subject), else_=""),
+    "body": case((_is_ticket, TICKET.c.description), else_=_comment.c.body),
+}
+_CHANGES = Statement(
+    select(
+        *(_pending.place, _pending.organization_id, _pending.comment_id),
+        *(_document.place.is_not(None).label("is_known"), _is_there.label("is_there"), _has_words.label("has_words")),
+        *(_document.is_public.label("was_public"), _is_public.label("is_public")),
+        _pending.seen_by.label("was_seen_by"),
+        case((and_(_is_there, _is_public), seen_by_contact), else_="").label("seen_by"),
+        # Not read, however long they are, where words do not change.
+        *(case((_has_words, text)).label(name) for name, text in _texts.items()),
+    )
+    .select_from(PendingDocument.__table__)
+    .outerjoin(SearchDocument, _document.place == _pending.place)
+    .outerjoin(TICKET, TICKET.c.id == ticket_id_of(_pending.place))
+    .outerjoin(
+        _comment, and_(_comment.c.id == _pending.comment_id, _comment.c.ticket_id == ticket_id_of(_pending.place))
+    )
+    .where(_pending.place.in_(among("places")), _pending.error.is_(None))
+    .order_by(_pending.place)
+)
+_LEAVE = Bulk(INDEX, ("search_index", "rowid", "subject", "body", "seen_by"))
+_ENTER = Bulk(INDEX, ("rowid", "subject", "body", "seen_by"))
+ADD = Bulk(SearchDocument.__table__, ("place", "comment_id", "is_public", "entries", "subject", "body"))
+_DELETE = Statement(delete(SearchDocument).where(_document.place.in_(among("places"))))
+_SHOW = Statement(
+    update(SearchDocument).where(_document.place == bindparam("at")).values(is_public=bindparam("to_contact"))
+)
+_DONE = Statement(delete(PendingDocument).where(_pending.place.in_(among("places")), _pending.error.is_(None)))
+_FAIL = Statement(
+    update(PendingDocument).where(_pending.place == bindparam("at")).values(error=bindparam("kind"), deferred_at=None)
+)
+_is_deferred = and_(_pending.deferred_at.is_not(None), _pending.error.is_(None))
+_DEFER = Statement(
+    update(PendingDocument)
+    .where(_pending.place.in_(among("places")), _pending.deferred_at.is_(None))
+    .values(deferred_at=bindparam("moment"))
+)
+_DEFERRED = Statement(
+    select(_pending.place, _pending.organization_id, _pending.entries)
+    .where(_is_deferred, _pending.organization_id > bindparam("after"))
+    .order_by(_pending.organization_id, _pending.place)
+    .limit(bindparam("most"))
+)
+
+
+def settle(tx: Transaction, touched: dict[int, int]) -> None:
+    """Let the index follow what the transaction changed, and leave to a job what would take too long.
+
+    Args:
+        tx: what ends.
+        touched: places, with about how many entries change at each.
+    """
+    places: list[int] = []
+    left = ON_LOOP if tx.on_loop else IN_THREAD
+    for place in sorted(touched, key=touched.__getitem__):
+        left -= touched[place]
+        if left < 0:
+            break
+        places.append(place)
+    if places:
+        _follow(tx, sorted(places))
+    if len(places) < len(touched):
+        is_at_work = tx.first(_DEFERRED, after=0, most=1) is not None
+        rest = as_json(touched.keys() - places)
+        if tx.run(_DEFER, places=rest, moment=clock.now()) and not is_at_work:
+            jobs.enqueue(tx, UPDATE, {})
+
+
+def catch_up(tx: Transaction, after: int = 0) -> int | None:
+    """Let the index follow some of what is pending of one organization: each has its turn.
+
+    Args:
+        tx: where to write; it takes no longer than any transaction in a thread, or as one document.
+        after: the organization that had its turn last.
+
+    Returns:
+        The organization; None where nothing is pending that did not fail.
+    """
+    rows = tx.all(_DEFERRED, after=after, most=_MOST_AT_ONCE) or tx.all(_DEFERRED, after=0, most=_MOST_AT_ONCE)
+    if not rows:
+        return None
+    rows = [row for row in rows if row.organization_id == rows[0].organization_id]
+    places: list[int] = []
+    left = IN_THREAD
+    for row in rows:
+        if places and row.entries > left:
+            break
+        places.append(row.place)
+        left -= row.entries
+    _follow(tx, places)
+    organization_id: int = rows[0].organization_id
+    return organization_id
+
+
+def _follow(tx: Transaction, places: list[int]) -> None:
+    """Let the index follow at some places; one at which that fails stays pending and concerns nothing else."""
+    try:
+        with tx.savepoint():
+            _write(tx, places)
+    except Exception as error:
+        if not tx.is_open or (isinstance(error, ServiceUnavailable) and not isinstance(error, Damaged)):
+            raise  # the disk is full, or fails
+        if len(places) > 1:
+            _follow(tx, places[: len(places) // 2])
+            _follow(tx, places[len(places) // 2 :])
+            return
+        cause = error.__cause__ or error
+        kind = getattr(cause, "sqlite_errorname", type(cause).__name__)
+        tx.run(_FAIL, at=places[0], kind=kind)
+        # Without its text, which may quote what somebody wrote.
+        log.error("a document is not indexed, so no search finds it", place=places[0], error=kind)  # noqa: TRY400
+
+
+def _write(tx: Transaction, places: list[int]) -> None:
+    """Change the index and the documents: in the order of places, for FTS5 writes a piece for each step back."""
+    gone, made = list[int](), list[tuple[Any, ...]]()
+    for row in tx.all(_CHANGES, places=as_json(places)):
+        old, new = (row.old_subject, row.old_body) if row.is_known else None, _words(row)
+        if old == new:
+            if old is not None:
+                _show(tx, row)
+            continue
+        if old is not None:
+            tx.bulk(_LEAVE, [("delete", row.place, *old, row.was_seen_by)])
+            gone.append(row.place)
+        if new is not None:
+            tx.bulk(_ENTER, [(row.place, *new, row.seen_by)])
+            made.append((row.place, row.comment_id, row.is_public, entries_of(row.subject, row.body), *new))
+    if gone:
+        tx.run(_DELETE, places=as_json(gone))
+    tx.bulk(ADD, made)
+    tx.run(_DONE, places=as_json(places))
+
+
+def _words(row: Row) -> tuple[str | None, ...] | None:
+    """Return the words of what is at a place: None where nothing is any more, and each None where they are the same."""
+    if not row.is_there:
+        return None
+    if not row.has_words:
+        return (None, None)
+    return tuple(prefixed(row.organization_id, text) for text in (row.subject, row.body))
+
+
+def _show(tx: Transaction, row: Row) -> None:
+    """Change who sees a document whose words stay as they are."""
+    if row.was_public != row.is_public:
+        tx.run(_SHOW, at=row.place, to_contact=row.is_public)
+    if row.was_seen_by != row.seen_by:
+        tx.bulk(_LEAVE, [("delete", row.place, None, None, row.was_seen_by)])
+        tx.bulk(_ENTER, [(row.place, None, None, row.seen_by)])
