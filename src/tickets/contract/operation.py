@@ -7,7 +7,6 @@ transaction, and finishes the answer.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -18,7 +17,7 @@ from connexion.operations import AbstractOperation
 
 from tickets.contract.bodies import check_media, parse_json
 from tickets.contract.document import Document
-from tickets.contract.parameters import Parameters, parse_query
+from tickets.contract.parameters import Parameters
 from tickets.contract.policy import Policy
 from tickets.contract.validation import Checker
 from tickets.db import Transaction
@@ -84,7 +83,6 @@ class Plan:
         self.policy = Policy(spec, parameters)
         self._long_with = frozenset(p["name"] for p in parameters if p.get("x-execution") == "thread")
         self._query = Parameters([p for p in parameters if p["in"] == "query"], "query")
-        self._read_query = lru_cache(maxsize=256)(lambda query: self._query.read(parse_query(query)))
         headers = [p for p in parameters if p["in"] == "header"]
         self._headers = Parameters(headers, "header")
         self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
@@ -243,10 +241,7 @@ class Plan:
         return self._headers.read(given) if given else {}
 
     def _arguments(self, scope: Scope) -> dict[str, Any]:
-        arguments = dict(self._query.defaults)
-        query = scope["query_string"]
-        if query or self._query.are_required:
-            arguments.update(self._read_query(query))
+        arguments = self._query.arguments(scope["query_string"])
         for name, value in scope["path_params"].items():
             if value > MAX_ID:
                 raise NotFound(f"There is nothing with the id {value}.")

@@ -139,7 +139,7 @@ class Transaction:
         self._depth = 0
         self.topics: set[str] = set()
         self._late: dict[Transaction._Late, dict[Any, Any]] = {}
-        self._known: dict[Any, dict[Any, list[Row]]] = {}
+        self._known: dict[Any, dict[Any, tuple[Row, ...]]] = {}
 
     @property
     def moment(self) -> int:
@@ -178,14 +178,14 @@ class Transaction:
         except sqlite3.DatabaseError as error:
             raise unavailable(error) from error
 
-    def known(self, statement: Statement, **values: Any) -> list[Row]:
+    def known(self, statement: Statement, **values: Any) -> tuple[Row, ...]:
         """Return the rows of a query of one table, which is read again once this transaction has changed the table.
 
         Nobody else does while it writes: a reading transaction could not know.
         """
         table, asked = statement.source, (statement, *values.items())
         if asked not in self._known.get(table, ()):
-            self._known.setdefault(table, {})[asked] = self.all(statement, **values)
+            self._known.setdefault(table, {})[asked] = tuple(self.all(statement, **values))
         return self._known[table][asked]
 
     def within(
