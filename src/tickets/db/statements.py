@@ -188,15 +188,12 @@ class Transaction:
             self._known.setdefault(table, {})[asked] = tuple(self.all(statement, **values))
         return self._known[table][asked]
 
-    def within(
-        self, statement: Statement, most: int, /, *, together: str | None = None, **values: Any
-    ) -> tuple[list[Row], Row | None]:
+    def within(self, statement: Statement, most: int, /, **values: Any) -> tuple[list[Row], Row | None]:
         """Run a statement and return its rows until their long texts come to too much, and the first row beyond.
 
         Args:
             statement: what to run; the rest of its rows are never read.
             most: characters of texts and JSON, after which no row follows.
-            together: a column whose equal values stand behind each other, and are not parted.
             values: of the parameters.
         """
         cursor, compiled = self._execute(statement, values)
@@ -205,7 +202,7 @@ class Transaction:
         try:
             for read in cursor:
                 row = make(read)
-                if left < 0 and (together is None or getattr(row, together) != getattr(rows[-1], together)):
+                if left < 0:
                     cursor.close()
                     return rows, row
                 rows.append(row)
