@@ -101,8 +101,7 @@ def _checker(schema: str) -> "Checker":
 
 def allowed(schema: str) -> list[str]:
     """Name the values of an enumeration of the contract."""
-    values: list[str] = contract().data["components"]["schemas"][schema]["enum"]
-    return values
+    return [*contract().data["components"]["schemas"][schema]["enum"]]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ transaction, and finishes the answer.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -18,7 +18,7 @@ from connexion.operations import AbstractOperation
 
 from tickets.contract.bodies import MIN_VALUES, check_media, check_values, most_values, parse_json
 from tickets.contract.document import Document
-from tickets.contract.parameters import Parameters, parse_query
+from tickets.contract.parameters import Parameters
 from tickets.contract.policy import Policy
 from tickets.contract.validation import Checker
 from tickets.db import TookTooLong, Transaction
@@ -43,8 +43,6 @@ MAX_PUBLIC_BODY = 16_384
 """Bytes that somebody who has not signed in may send: no such operation needs more."""
 MAX_INLINE_BODY = 32_768
 """Bytes that are read on the event loop: 1 MB of short numbers takes a third of a second."""
-MAX_CACHED_QUERY = 256
-"""Bytes of a query that is remembered as it was read."""
 MOST_INLINE_VALUES = 4
 """Values of a parameter up to which an answer is made on the event loop: each is a walk of its own, to be compiled."""
 
@@ -88,7 +86,6 @@ class Plan:
         self.policy = Policy(spec, parameters)
         self._long_with = frozenset(p["name"] for p in parameters if p.get("x-execution") == "thread")
         self._query = Parameters([p for p in parameters if p["in"] == "query"], "query")
-        self._read_query = lru_cache(maxsize=256)(lambda query: self._query.read(parse_query(query)))
         headers = [p for p in parameters if p["in"] == "header"]
         self._headers = Parameters(headers, "header")
         self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
@@ -259,11 +256,7 @@ class Plan:
         return self._headers.read(given) if given else {}
 
     def _arguments(self, scope: Scope) -> dict[str, Any]:
-        arguments = dict(self._query.defaults)
-        query = scope["query_string"]
-        if query or self._query.are_required:
-            read = self._read_query if len(query) <= MAX_CACHED_QUERY else self._read_query.__wrapped__
-            arguments.update(read(query))
+        arguments = self._query.arguments(scope["query_string"])
         for name, value in scope["path_params"].items():
             if value > MAX_ID:
                 raise NotFound(f"There is nothing with the id {value}.")

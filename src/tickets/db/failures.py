@@ -1,7 +1,9 @@
 """What SQLite answers when it cannot go on, as the caller shall see it."""
 
 import sqlite3
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Table
@@ -56,7 +58,7 @@ def unavailable(error: sqlite3.DatabaseError) -> Exception:
 
 
 @cache
-def _uniques(table: Table) -> dict[str, tuple[str, str]]:
+def _uniques(table: Table) -> Mapping[str, tuple[str, str]]:
     """Map SQLite's words for a broken constraint to the field the caller sent, and to what finds who has it."""
     found = {}
     for index in table.indexes:
@@ -66,7 +68,7 @@ def _uniques(table: Table) -> dict[str, tuple[str, str]]:
                 columns[-1],
                 index.info.get("found_with", ""),
             )
-    return found
+    return MappingProxyType(found)
 
 
 def integrity(error: sqlite3.IntegrityError, table: Any) -> Exception:

@@ -149,7 +149,7 @@ class Transaction:
         self.topics: set[str] = set()
         self.on_loop = False
         self._late: dict[Transaction._Late, dict[Any, Any]] = {}
-        self._known: dict[Any, dict[Any, list[Row]]] = {}
+        self._known: dict[Any, dict[Any, tuple[Row, ...]]] = {}
 
     @property
     def moment(self) -> int:
@@ -190,25 +190,22 @@ class Transaction:
         except sqlite3.DatabaseError as error:
             raise unavailable(error) from error
 
-    def known(self, statement: Statement, **values: Any) -> list[Row]:
+    def known(self, statement: Statement, **values: Any) -> tuple[Row, ...]:
         """Return the rows of a query of one table, which is read again once this transaction has changed the table.
 
         Nobody else does while it writes: a reading transaction could not know.
         """
         table, asked = statement.source, (statement, *values.items())
         if asked not in self._known.get(table, ()):
-            self._known.setdefault(table, {})[asked] = self.all(statement, **values)
+            self._known.setdefault(table, {})[asked] = tuple(self.all(statement, **values))
         return self._known[table][asked]
 
-    def within(
-        self, statement: Statement, most: int, /, *, together: str | None = None, **values: Any
-    ) -> tuple[list[Row], Row | None]:
+    def within(self, statement: Statement, most: int, /, **values: Any) -> tuple[list[Row], Row | None]:
         """Run a statement and return its rows until their long texts come to too much, and the first row beyond.
 
         Args:
             statement: what to run; the rest of its rows are never read.
             most: characters of texts and JSON, after which no row follows.
-            together: a column whose equal values stand behind each other, and are not parted.
             values: of the parameters.
         """
         cursor, compiled = self._execute(statement, values)
@@ -217,7 +214,7 @@ class Transaction:
         try:
             for read in cursor:
                 row = make(read)
-                if left < 0 and (together is None or getattr(row, together) != getattr(rows[-1], together)):
+                if left < 0:
                     cursor.close()
                     return rows, row
                 rows.append(row)

@@ -121,13 +121,13 @@ class _Namer(NamedTuple):
     """
 
     model: Model
-    columns: list[str]
+    columns: tuple[str, ...]
     find: Statement
     some: Statement
 
 
 @cache
-def _namers(model: Model) -> list[_Namer]:
+def _namers(model: Model) -> tuple[_Namer, ...]:
     found = []
     for mapper in Base.registry.mappers:
         table = mapper.local_table
@@ -140,5 +140,5 @@ def _namers(model: Model) -> list[_Namer]:
             names = or_(*(table.c[column] == bindparam("gone") for column in columns))
             find = Statement(select(*table.c).where(names).order_by(table.c.id).limit(AT_ONCE))
             some = Statement(select(table.c.id).where(names).limit(bindparam("most")))
-            found.append(_Namer(mapper.class_, columns, find, some))
-    return sorted(found, key=lambda namer: namer.model.__name__)
+            found.append(_Namer(mapper.class_, tuple(columns), find, some))
+    return tuple(sorted(found, key=lambda namer: namer.model.__name__))
