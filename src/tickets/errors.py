@@ -144,6 +144,10 @@ class IdempotencyInProgress(Problem):
     status, code, title = 409, "idempotency_in_progress", "Still being processed"
 
 
+class IdempotencyAnswerGone(Problem):
+    status, code, title = 409, "idempotency_answer_gone", "Done, but the answer is gone"
+
+
 class PreconditionFailed(Problem):
     status, code, title = 412, "precondition_failed", "Precondition failed"
 
