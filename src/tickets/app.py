@@ -135,6 +135,7 @@ def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
+        database.presence.enter()  # though nobody may ask for anything for long: it is in use
         if runtime.services.settings.worker_threads:
             worker.start()
         runtime.audit.start()

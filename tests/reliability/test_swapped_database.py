@@ -73,7 +73,9 @@ def test_writes_are_refused_it_is_not_ready_and_the_log_says_so_once(
             answer = admin.post("/tickets", json=BODY)
             assert_unavailable(answer)
             assert "restart the service" in answer.json()["detail"]
-            assert_unavailable(admin.post("/tickets/bulk", json={"operations": [{"op": "delete", "id": made["id"], "version": 1}]}))
+            assert_unavailable(
+                admin.post("/tickets/bulk", json={"operations": [{"op": "delete", "id": made["id"], "version": 1}]})
+            )
             ready = httpx.get(f"{service.origin}/health/ready")
             assert_unavailable(ready)
             assert "put the file back, or restart the service" in ready.json()["detail"]

@@ -15,6 +15,8 @@ from tickets.cli.output import busy, json_option, show
 from tickets.db import Database
 from tickets.settings import Settings
 
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
 
 @click.command(cls=Command)
 @json_option
@@ -72,11 +74,16 @@ def _copy(database: Database, file: Path) -> None:
         connection = database.engine.raw_connection()
         try:
             connection.cursor().execute("VACUUM INTO ?", (str(partial),))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _DISK:
+                raise
+            raise Failure(f"{file} cannot be written: {error}. Make room, or choose another disk.") from error
         finally:
             connection.close()
         _check(partial)
         # Refuses, as rename would not, when somebody made the file meanwhile.
         os.link(partial, file)
+        sync(file.parent)
     finally:
         partial.unlink()
 
@@ -87,7 +94,12 @@ def _check(copy: Path) -> None:
         (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise Failure(f"The copy is not sound ({verdict}) and was deleted; check the disk and the database.")
-    descriptor = os.open(copy, os.O_RDONLY)
+    sync(copy)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -123,6 +123,6 @@ def lock_of(database: Path) -> Path:
 
 def _identity(path: Path) -> _Identity | None:
     with contextlib.suppress(OSError):
-        found = os.stat(path)
+        found = path.stat()
         return found.st_dev, found.st_ino
     return None
