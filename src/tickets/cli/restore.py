@@ -31,10 +31,10 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def restore(*, file: Path, as_json: bool) -> None:
-    """Put a backup in the place of the database.
+    """Put a backup in the place of the database, which nothing may use meanwhile.
 
-    FILE is what `backup` made. Nothing may use the database meanwhile: stop the service and its workers first. The
-    database that was there is kept under another name.
+    FILE is what `backup` made. Stop the service and its workers first. The database that was there is kept under
+    another name.
     """
     with Database(Settings.from_env()) as database:
         target = database.path
