@@ -21,7 +21,7 @@ from tickets.contract.operation import OperationMiddleware, Runtime
 from tickets.contract.resolver import TagResolver
 from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
-from tickets.domain import jobs
+from tickets.domain import first_start, jobs
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import (
     InternalError,
@@ -71,7 +71,8 @@ def create_app(settings: Settings) -> App:
     """
     document = Document(shipped("openapi.yaml"))
     database = Database(settings)
-    secrets = settings.signing_keys()
+    with Database(settings) as first:  # closed again: what serves opens its own once it is asked for something
+        secrets = first_start.signing_keys(settings, first)
     worker = Worker(settings, database, threads=settings.worker_threads)
     services = Services(
         settings=settings,
