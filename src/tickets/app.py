@@ -22,7 +22,7 @@ from tickets.contract.policy import scopes_of_roles
 from tickets.contract.resolver import TagResolver
 from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
-from tickets.domain import jobs
+from tickets.domain import first_start, jobs
 from tickets.domain.access import Rights
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import (
@@ -74,7 +74,8 @@ def create_app(settings: Settings) -> App:
     """
     document = Document(shipped("openapi.yaml"))
     database = Database(settings)
-    secrets = settings.signing_keys()
+    with Database(settings) as first:  # closed again: what serves opens its own once it is asked for something
+        secrets = first_start.signing_keys(settings, first)
     worker = Worker(settings, database, threads=settings.worker_threads)
     services = Services(
         settings=settings,
@@ -139,6 +140,7 @@ def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
+        database.presence.enter()  # though nobody may ask for anything for long: it is in use
         if runtime.services.settings.worker_threads:
             worker.start()
         runtime.audit.start()

@@ -88,7 +88,7 @@ def test_writes_are_refused_it_is_not_ready_and_the_log_says_so_once(
     ]
 
 
-def test_once_the_file_is_back_writes_go_on(start: Start, tmp_path: Path):
+def test_once_the_file_is_back_writes_go_on(start: Start):
     service, tenant = start(worker_threads=0)
     admin = tenant.client("admin")
     tenant.ticket()

@@ -18,6 +18,7 @@ from tickets.cli.failures import Failure
 _COMMANDS = {
     "migrate": ("database", "Bring the database to the newest revision."),
     "backup": ("database", "Copy the database into a file while the service runs."),
+    "restore": ("restore", "Put a backup in the place of the database, which nothing may use meanwhile."),
     "create-org": ("organizations", "Found an organization with its first user, an admin."),
     "create-user": ("users", "Make an account."),
     "create-api-key": ("api_keys", "Make an API key; it is shown this once."),

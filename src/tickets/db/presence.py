@@ -5,8 +5,7 @@ import fcntl
 import os
 import threading
 from pathlib import Path
-
-import structlog
+from typing import Any
 
 from tickets.db.gate import open_beside
 from tickets.errors import ServiceUnavailable
@@ -16,8 +15,6 @@ MOVED = (
     "Its operator has to put the file back, or restart the service."
 )
 RESTORING = "The database is being restored from a backup. Try again in a moment."
-
-log = structlog.get_logger("tickets")
 
 _Identity = tuple[int, int]
 
@@ -100,11 +97,11 @@ class Presence:
             elif found != self._found[place]:
                 if not self._is_moved:
                     self._is_moved = True
-                    log.error("the database was replaced, moved or deleted under this process", file=str(path))
+                    _log().error("the database was replaced, moved or deleted under this process", file=str(path))
                 raise ServiceUnavailable(MOVED, retry_after=10)
         if self._is_moved:
             self._is_moved = False
-            log.warning("the database is in its place again", file=str(self._paths[0]))
+            _log().warning("the database is in its place again", file=str(self._paths[0]))
 
     def close(self) -> None:
         """Tell others that this process has the database open no more."""
@@ -121,8 +118,14 @@ def lock_of(database: Path) -> Path:
     return database.with_name(f"{database.name}.in-use")
 
 
+def _log() -> Any:
+    import structlog  # noqa: PLC0415 - hardly ever needed, and commands that never log shall not wait for it
+
+    return structlog.get_logger("tickets")
+
+
 def _identity(path: Path) -> _Identity | None:
     with contextlib.suppress(OSError):
-        found = os.stat(path)
+        found = path.stat()
         return found.st_dev, found.st_ino
     return None

@@ -8,20 +8,21 @@ import threading
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from queue import SimpleQueue
 from typing import NamedTuple
 
 import structlog
 
 from tickets import clock
-from tickets.db import Database, Transaction
+from tickets.db import Database, Row, Transaction
 from tickets.errors import forget_origin
 from tickets.jobs import queue
 from tickets.jobs.kind import UNKNOWN, Context, JobFailed, Kind
 from tickets.jobs.queue import Claimed
 from tickets.jobs.registry import KINDS, PERIODIC
 from tickets.jobs.schedule import Periodic, Schedule
+from tickets.jobs.turns import Turns
 from tickets.settings import Settings
 
 log = structlog.get_logger("tickets")
@@ -71,6 +72,8 @@ class Worker:
         self._poll = poll
         self._lease = settings.worker_lease * clock.SECOND
         self._beat_at = 0
+        self._look_far_at = 0.0
+        self._turns = Turns(threads, kinds)
         self._held: dict[str, Claimed] = {}  # by lease: one that was lost can come back while it still runs here
         self._gone: set[str] = set()  # of these, the leases that were lost
         self._inbox: SimpleQueue[Claimed | None] = SimpleQueue()
@@ -141,6 +144,7 @@ class Worker:
         with self._database.read() as tx:
             first = queue.first_run_at(tx) if free else None
             slots = [] if self._stopping else self._schedule.due(tx)
+            others = self._look_far(tx, free) if free else []
         beat = bool(self._held) and moment >= self._beat_at
         if outcomes or slots or beat or (last and self._held) or (first is not None and first <= moment):
             with self._database.write() as tx:
@@ -148,17 +152,31 @@ class Worker:
                 over = {job.lease for job, _ in outcomes}
                 gone = self._keep(tx, self._held.keys() - over - self._gone, beat=beat, last=last)
                 self._schedule.enqueue(tx, slots)
-                taken = queue.claim(tx, free, until=clock.now() + self._lease) if free else []
+                chosen = self._turns.choose([*others, *queue.due(tx)], free, self._running(over)) if free else []
+                taken = queue.claim(tx, chosen, until=clock.now() + self._lease)
                 first = queue.first_run_at(tx)
             self._note(outcomes, lost, taken)
             self._let_go(gone)
             if beat or len(taken) == len(self._held):
                 self._beat_at = moment + self._lease // 3
+            if len(taken) < free and first is not None and first <= clock.now():
+                first = None  # none of these may run yet: the end of another job wakes us
         times = [self._beat_at] if self._held else []
         if not self._stopping:
             times += [first] if first is not None and len(self._held) < self._size else []
             times += self._schedule.next_at()
         return min([self._poll, *(max(0, at - clock.now()) / clock.SECOND for at in times)])
+
+    def _running(self, over: Container[str]) -> list[Claimed]:
+        return [job for lease, job in self._held.items() if lease not in over]
+
+    def _look_far(self, tx: Transaction, free: int) -> list[Row]:
+        """Look for jobs behind those of a tenant who has many; not at every turn, since that takes long."""
+        moment = time.monotonic()
+        if moment < self._look_far_at or len(queue.due(tx)) < queue.LOOK:
+            return []
+        self._look_far_at = moment + self._poll
+        return queue.due_of_each(tx, free)
 
     def _settle(self, tx: Transaction, job: Claimed, failure: _Failure | None) -> bool:
         if failure is None:
