@@ -9,6 +9,7 @@ import time_machine
 from api.checks import NOBODY, ids, made, problem
 from factories import Client
 from tickets.clock import parse_rfc3339
+from tickets.domain import api_keys
 
 
 class TestListApiKeys:
@@ -105,6 +106,64 @@ class TestCreateApiKey:
     )
     def test_what_is_no_time_is_a_400(self, admin, given):
         problem(admin.post("/api-keys", json={"name": "K", "expires_at": given}), 400, "invalid_request", "/expires_at")
+
+
+class TestTooManyKeys:
+    @pytest.fixture
+    def full(self, tenant):
+        """Whoever has as many keys as anybody may have, one of them made over the API."""
+        user = tenant.user("agent")
+        key = tenant.create("/api-keys", name="First", user_id=user.id)
+        for _ in range(99):
+            tenant.key(user)
+        return user, key
+
+    @staticmethod
+    def make(admin, user, **values):
+        return admin.post("/api-keys", json={"name": "K", "user_id": user.id, **values})
+
+    def test_the_101st_is_a_409_that_says_to_revoke_one(self, tenant, admin, full):
+        user, key = full
+        assert "revoke one" in problem(self.make(admin, user), 409, "too_many_keys")["detail"]
+        made(self.make(admin, tenant.user("agent")))
+        assert admin.delete(f"/api-keys/{key['id']}").status_code == 204
+        made(self.make(admin, user))
+        problem(self.make(admin, user), 409, "too_many_keys")
+
+    def test_what_has_expired_does_not_count(self, admin, full):
+        user, key = full
+        admin.delete(f"/api-keys/{key['id']}")
+        with time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC), tick=False) as clock:
+            made(self.make(admin, user, expires_at="2031-01-01T00:01:00Z"))
+            problem(self.make(admin, user), 409, "too_many_keys")
+            clock.shift(timedelta(seconds=60))
+            made(self.make(admin, user))
+            problem(self.make(admin, user), 409, "too_many_keys")
+
+    def test_a_replacement_is_none_more_unless_both_live(self, admin, full):
+        user, key = full
+        rotate = f"/api-keys/{key['id']}/rotate"
+        problem(admin.post(rotate, json={"overlap_seconds": 1}), 409, "too_many_keys")
+        new = made(admin.post(rotate, json={}))
+        made(admin.post(f"/api-keys/{new['id']}/rotate", json={"overlap_seconds": 0}))
+        problem(self.make(admin, user), 409, "too_many_keys")
+
+    def test_a_chain_of_replacements_makes_no_more(self, tenant, admin):
+        user = tenant.user("agent")
+        for _ in range(98):
+            tenant.key(user)
+        key = tenant.create("/api-keys", name="First", user_id=user.id)
+        answers = []
+        for _ in range(3):
+            answers.append(admin.post(f"/api-keys/{key['id']}/rotate", json={"overlap_seconds": 2_592_000}))
+            key = answers[-1].json() if answers[-1].status_code == 201 else key
+        assert [answer.status_code for answer in answers] == [201, 409, 409]
+
+    def test_they_are_counted_by_an_index_however_many_have_ended(self, tenant):
+        with tenant.database.read() as tx:
+            sql = api_keys._COUNT_LIVE.compiled(tx._dialect).sql
+            plan = [row[3] for row in tx._connection.execute(f"EXPLAIN QUERY PLAN {sql}", {"user_id": 1, "now": 1})]
+        assert sum("ix_api_keys_user_id_live (user_id=? AND expires_at" in step for step in plan) == 2, plan
 
 
 class TestGetApiKey:

@@ -4,16 +4,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, case, select, update
+from sqlalchemy.sql.functions import count
 
 from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
-from tickets.errors import AlreadyReplaced, Conflict, Forbidden, InputError, InsufficientScope, InvalidRequest
+from tickets.errors import (
+    AlreadyReplaced,
+    Conflict,
+    Forbidden,
+    InputError,
+    InsufficientScope,
+    InvalidRequest,
+    TooManyKeys,
+)
 from tickets.models import ApiKey, Organization, User
 
 TOUCH_EVERY = clock.MINUTE
 """How exact `last_used_at` is: a write for each use would cost more than the use."""
+MOST_LIVE = 100
+"""Keys of a user that are good at the same time."""
 
 _LIVE = (ApiKey.revoked_at.is_(None), User.is_active.is_(True), Organization.deleted_at.is_(None))
 _BY_DIGEST = Statement(
@@ -49,6 +60,14 @@ _REVOKE_ALL = Statement(
         updated_at=case((ApiKey.updated_at > _now, ApiKey.updated_at), else_=_now),
     )
 )
+_of_user = (ApiKey.user_id == bindparam("user_id"), ApiKey.revoked_at.is_(None))
+_COUNT_LIVE = Statement(
+    select(
+        # Two counts, so that each reads the entries of the index that it counts, and none of keys that have ended.
+        select(count()).where(*_of_user, ApiKey.expires_at.is_(None)).scalar_subquery().label("lasting"),
+        select(count()).where(*_of_user, ApiKey.expires_at > _now).scalar_subquery().label("ending"),
+    )
+)
 _TOUCH = Statement(update(ApiKey).where(ApiKey.id == bindparam("key_id")).values(last_used_at=bindparam("moment")))
 
 
@@ -60,12 +79,27 @@ def create(
     scopes: list[str] | None = None,
     rate_limit: str | None = None,
     expires_at: int | None = None,
+    replaces: bool = False,
 ) -> tuple[Row, str]:
     """Make a key for a user.
 
+    Args:
+        tx: where to write.
+        user: whom it speaks for.
+        name: what it is for.
+        scopes: what it may do; all by default.
+        rate_limit: a limit of its own.
+        expires_at: when it ends.
+        replaces: whether another key of the user ends with it, so that there is none more than before.
+
     Returns:
         The stored record, and the key itself, which is stored nowhere.
+
+    Raises:
+        TooManyKeys: the user has as many keys as anybody may have.
     """
+    if not replaces:
+        _expect_room(tx, user)
     new = ids.api_key()
     record = records.add(
         tx,
@@ -85,6 +119,15 @@ def create(
     return record, new.key
 
 
+def _expect_room(tx: Transaction, user: Row) -> None:
+    found = tx.one(_COUNT_LIVE, user_id=user.id, now=clock.now())
+    if found.lasting + found.ending >= MOST_LIVE:
+        raise TooManyKeys(
+            f"The user {user.id} has {MOST_LIVE} API keys, and more are not needed: revoke one that nobody uses "
+            "(`last_used_at` of GET /api-keys tells), or replace one without an overlap."
+        )
+
+
 def grant(
     tx: Transaction, caller: Principal, user: Row, *, name: str, scopes: Sequence[str], expires_at: int | None
 ) -> tuple[Row, str]:
@@ -94,6 +137,7 @@ def grant(
         Forbidden: the caller's own key ends sooner.
         InsufficientScope: the caller's own key lacks one of the scopes.
         InvalidRequest: the key would have expired already.
+        TooManyKeys: the user has as many keys as anybody may have.
     """
     if expires_at is not None and expires_at <= clock.now():
         detail = "lies in the past; choose a later time, or leave it out for a key without end"
@@ -118,6 +162,7 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
         Conflict: the key has expired, and the new one would have with it.
         Forbidden: the caller's own key ends before the key does.
         InsufficientScope: the caller's own key lacks one of the scopes.
+        TooManyKeys: both would live, and the user has as many keys as anybody may have.
     """
     if api_key.replaced_by_id is not None:
         raise AlreadyReplaced(f"This key was replaced by the key {api_key.replaced_by_id}; replace that one.")
@@ -132,6 +177,7 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
         scopes=api_key.scopes,
         rate_limit=api_key.rate_limit,
         expires_at=api_key.expires_at,
+        replaces=overlap == 0,
     )
     end = clock.now() + overlap
     changes = {"replaced_by_id": made[0].id}
