@@ -148,16 +148,33 @@ class TestTooManyKeys:
         made(admin.post(f"/api-keys/{new['id']}/rotate", json={"overlap_seconds": 0}))
         problem(self.make(admin, user), 409, "too_many_keys")
 
-    def test_a_chain_of_replacements_makes_no_more(self, tenant, admin):
+    def test_of_a_chain_of_replacements_two_live(self, tenant, admin):
         user = tenant.user("agent")
         for _ in range(98):
             tenant.key(user)
-        key = tenant.create("/api-keys", name="First", user_id=user.id)
-        answers = []
+        chain = [tenant.create("/api-keys", name="First", user_id=user.id)]
         for _ in range(3):
-            answers.append(admin.post(f"/api-keys/{key['id']}/rotate", json={"overlap_seconds": 2_592_000}))
-            key = answers[-1].json() if answers[-1].status_code == 201 else key
-        assert [answer.status_code for answer in answers] == [201, 409, 409]
+            chain.append(made(admin.post(f"/api-keys/{chain[-1]['id']}/rotate", json={"overlap_seconds": 2_592_000})))
+        statuses = []
+        for key in chain:
+            with Client(tenant.origin, key["key"]) as client:
+                statuses.append(client.get("/tickets").status_code)
+        assert statuses == [401, 401, 200, 200]
+        problem(self.make(admin, user), 409, "too_many_keys")
+
+    def test_a_key_and_its_successor_share_one_limit(self, tenant, admin):
+        user = tenant.user("agent")
+        key = tenant.key(user, rate_limit="3/day", name="Limited")
+        [shown] = admin.get("/api-keys", params={"user_id": user.id}).json()["data"]
+        new = made(admin.post(f"/api-keys/{shown['id']}/rotate", json={"overlap_seconds": 3600}))
+        assert new["rate_limit"] == "3/day"
+        with (
+            time_machine.travel(datetime.now(UTC), tick=False),
+            Client(tenant.origin, key) as old,
+            Client(tenant.origin, new["key"]) as successor,
+        ):
+            statuses = [client.get("/tickets").status_code for client in (old, successor, old, successor, old)]
+        assert statuses == [200, 200, 200, 429, 429]
 
     def test_they_are_counted_by_an_index_however_many_have_ended(self, tenant):
         with tenant.database.read() as tx:

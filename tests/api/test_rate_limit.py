@@ -287,7 +287,7 @@ class TestTogether:
 
     def test_of_two_that_are_used_up_the_longer_is_told(self):
         limiter = RateLimiter(Settings(rate_limit_api_key="1/second", rate_limit_account="1/day"))
-        caller = Principal(1, 1, "agent", "A", frozenset({"*"}), api_key_id=1)
+        caller = Principal(1, 1, "agent", "A", frozenset({"*"}), api_key_id=1, counts_as=1)
         with time_machine.travel(START, tick=False):
             exchange = Exchange("r", "192.0.2.1", "/")
             limiter.count(exchange, caller)

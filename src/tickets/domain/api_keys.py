@@ -36,6 +36,7 @@ _BY_DIGEST = Statement(
         ApiKey.rate_limit,
         ApiKey.expires_at,
         ApiKey.last_used_at,
+        ApiKey.replaced_by_id,
         User.role,
         User.name,
         User.email_verified_at,
@@ -66,6 +67,11 @@ _COUNT_LIVE = Statement(
         # Two counts, so that each reads the entries of the index that it counts, and none of keys that have ended.
         select(count()).where(*_of_user, ApiKey.expires_at.is_(None)).scalar_subquery().label("lasting"),
         select(count()).where(*_of_user, ApiKey.expires_at > _now).scalar_subquery().label("ending"),
+    )
+)
+_REPLACED = Statement(
+    select(*ApiKey.__table__.c).where(
+        *_of_user, ApiKey.expires_at > _now, ApiKey.replaced_by_id == bindparam("successor_id")
     )
 )
 _TOUCH = Statement(update(ApiKey).where(ApiKey.id == bindparam("key_id")).values(last_used_at=bindparam("moment")))
@@ -148,7 +154,10 @@ def grant(
 
 
 def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overlap: int) -> tuple[Row, str]:
-    """Make a new key like another one, which lives on for a while.
+    """Make a new key like another one, which lives on for a while; what that one had replaced ends now.
+
+    So no more than two of a chain live, which count as one against their limit: who replaces a key again and again
+    gets no more requests by it.
 
     Args:
         tx: where to write.
@@ -170,6 +179,8 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
         raise Conflict("This key has expired, and one like it would have too; make a new key with POST /api-keys.")
     _may_give(caller, api_key.scopes)
     _may_outlive(caller, api_key.expires_at)
+    for replaced in tx.all(_REPLACED, user_id=user.id, successor_id=api_key.id, now=clock.now()):
+        revoke(tx, replaced)
     made = create(
         tx,
         user,
@@ -226,6 +237,7 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
         name=found.name,
         scopes=frozenset(found.scopes),
         api_key_id=found.id,
+        counts_as=found.replaced_by_id or found.id,
         rate_limit=found.rate_limit,
         expires_at=found.expires_at,
         is_verified=found.email_verified_at is not None,

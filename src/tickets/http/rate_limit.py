@@ -150,11 +150,11 @@ class RateLimiter:
         if caller is None:
             applying = [(self._anonymous, network_of(exchange.client))]
         elif caller.rate_limit is not None:
-            applying = [(_limit("api-key", caller.rate_limit), caller.api_key_id)]
+            applying = [(_limit("api-key", caller.rate_limit), caller.counts_as)]
         elif caller.session_id is not None:
             applying = [(self._session, caller.user_id), (self._account, caller.user_id)]
         else:
-            applying = [(self._api_key, caller.api_key_id), (self._account, caller.user_id)]
+            applying = [(self._api_key, caller.counts_as), (self._account, caller.user_id)]
         if signing_in:
             applying.append((self._auth, network_of(exchange.client)))
         if caller is not None and caller.rate_limit is None:
