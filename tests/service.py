@@ -18,7 +18,10 @@ from tickets.db import Database
 from tickets.http.server import configuration
 from tickets.settings import Settings
 
-UNLIMITED = {f"rate_limit_{policy}": "1000000/second" for policy in ("anonymous", "session", "auth", "login", "pages")}
+UNLIMITED = {
+    f"rate_limit_{policy}": "1000000/second"
+    for policy in ("anonymous", "session", "account", "organization", "auth", "login", "pages")
+}
 
 
 def free_port() -> int:

@@ -1,7 +1,7 @@
 """How much is kept of the answers of an organization: the running size of their bodies.
 
 Revision: 0018
-Follows: 0015
+Follows: 0017
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "0018"
-down_revision = "0015"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

@@ -128,6 +128,10 @@ class LastAdmin(Problem):
     status, code, title = 409, "last_admin", "The last admin stays"
 
 
+class TooManyKeys(Problem):
+    status, code, title = 409, "too_many_keys", "Too many API keys"
+
+
 class UserInactive(Problem):
     status, code, title = 409, "user_inactive", "The user is deactivated"
 

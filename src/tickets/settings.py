@@ -169,6 +169,9 @@ class Settings:
             while one replaces another: the first signs, all are accepted.
         rate_limit_api_key: requests an API key may make, like ``5/second``.
         rate_limit_session: requests a user may make with sessions.
+        rate_limit_account: requests all API keys and sessions of a user may make together, those keys apart that have a
+            limit of their own.
+        rate_limit_organization: requests those of an organization may make together.
         rate_limit_anonymous: requests an IP address may make without valid credentials.
         rate_limit_auth: requests an IP address may make to sign up, in and out.
         rate_limit_pages: pages, and files of pages, that an IP address may ask for.
@@ -206,6 +209,8 @@ class Settings:
     secret_key: str = _setting(str, default="", repr=False)
     rate_limit_api_key: str = _setting(_rate, default="5/second")
     rate_limit_session: str = _setting(_rate, default="60/minute")
+    rate_limit_account: str = _setting(_rate, default="25/second")
+    rate_limit_organization: str = _setting(_rate, default="100/second")
     rate_limit_anonymous: str = _setting(_rate, default="30/minute")
     rate_limit_auth: str = _setting(_rate, default="100/15 minute")
     rate_limit_pages: str = _setting(_rate, default="300/minute")

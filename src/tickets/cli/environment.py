@@ -64,7 +64,7 @@ class Contracted(click.ParamType[str]):
     """
 
     def __init__(self, schema: str, wanted: str = "") -> None:
-        self.name = schema.lower()
+        self.name = schema.removeprefix("New").lower()
         self._schema = schema
         self._wanted = wanted
 
@@ -79,7 +79,7 @@ class Contracted(click.ParamType[str]):
 
 
 EMAIL = Contracted("Email", "write an e-mail address like ada@acme.example")
-NAME = Contracted("Name", "write a name of 1 to 200 characters on one line")
+NAME = Contracted("NewName", "write a name of 1 to 200 characters on one line, without invisible ones")
 SLUG = Contracted("Slug", "write up to 63 lower-case letters, digits and inner hyphens, like acme")
 ROLE = Contracted("Role")
 

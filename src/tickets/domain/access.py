@@ -28,6 +28,7 @@ class Principal:
         scopes: what its key may do, for example ``tickets:read``, or ``*``; a session may do all.
         api_key_id: the key it came with, or None.
         session_id: the session it came with, or None.
+        counts_as: the key that its requests count for: the successor, while it replaces the one it came with.
         rate_limit: the key's own limit, for example ``1000/second``.
         expires_at: when its key ends, or None.
         is_verified: whether the account's address is known to be theirs.
@@ -42,6 +43,7 @@ class Principal:
     session_id: int | None = None
     rate_limit: str | None = None
     expires_at: int | None = None
+    counts_as: int | None = None
     is_verified: bool = False
 
     @property
