@@ -11,16 +11,19 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tickets import ids
-from tickets.errors import HeadersTooLarge, InvalidRequest, Problem, RequestTimeout, ServiceUnavailable
+from tickets.errors import HeadersTooLarge, InvalidRequest, Problem, RequestTimeout, ServiceUnavailable, UriTooLong
 from tickets.http import problems
 from tickets.http.backlog import Backlog
 from tickets.http.connections import HEALTH, Connections, allowed
 from tickets.http.exchange import App
-from tickets.http.guard import SECURITY_HEADERS
+from tickets.http.guard import MAX_TARGET, SECURITY_HEADERS
 from tickets.settings import Settings
 
 MAX_HEADERS = 65_536
 """Most bytes of request line and headers."""
+
+MAX_DECODED_TARGET = 16_384
+"""Longest target that is decoded, to be refused and counted by the guard: beyond, decoding it is what costs."""
 
 MAX_FIELDS = 200
 """Most header fields: many small ones cost more than their bytes tell."""
@@ -200,6 +203,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEADERS:
             self._refuse(_too_large())
             raise ValueError("headers too large")  # ends the parser
+        if len(self.url) > MAX_DECODED_TARGET:
+            self._refuse(UriTooLong(f"The address is longer than {MAX_TARGET} bytes; send less in the query."))
+            raise ValueError("target too long")  # ends the parser
         if self._refusal is not None:
             self._try_again()
         if len(self.pipeline) >= MAX_PIPELINED:
