@@ -128,6 +128,10 @@ class LastAdmin(Problem):
     status, code, title = 409, "last_admin", "The last admin stays"
 
 
+class TicketFull(Problem):
+    status, code, title = 409, "ticket_full", "The ticket is full"
+
+
 class TooManyKeys(Problem):
     status, code, title = 409, "too_many_keys", "Too many API keys"
 

@@ -539,7 +539,7 @@ class Meta(TypedDict):
     uptime_seconds: float
 
 
-ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'invalid_credentials', 'invalid_code', 'forbidden', 'email_not_verified', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'already_merged', 'already_replaced', 'too_many_keys', 'in_use', 'last_admin', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'idempotency_answer_gone', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
+ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'invalid_credentials', 'invalid_code', 'forbidden', 'email_not_verified', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'already_merged', 'already_replaced', 'too_many_keys', 'in_use', 'last_admin', 'ticket_full', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'idempotency_answer_gone', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
 
 
 ProblemError = TypedDict(

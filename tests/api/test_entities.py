@@ -232,6 +232,19 @@ class TestWhatTooMuchNames:
     def three(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tickets.domain.entities.MOST_NAMERS", 3)
 
+    def test_the_texts_of_what_names_it_are_bounded_too(self, tenant, admin, monkeypatch):
+        monkeypatch.setattr("tickets.domain.entities.MOST_CHARACTERS", 1_000)
+        team = tenant.team()["id"]
+        long, short = (tenant.ticket(team_id=team, description="x" * size)["id"] for size in (900, 99))
+        told = problem(admin.delete(f"/teams/{team}"), 409, "in_use")
+        assert told["detail"] == (
+            "The tickets that name it have more than 1,000 characters, more than one request can change; "
+            "give the tickets another team first."
+        )
+        admin.patch(f"/tickets/{long}", json={"team_id": None})
+        assert admin.delete(f"/teams/{team}").status_code == 204
+        assert admin.get(f"/tickets/{short}").json()["team_id"] is None
+
     def test_of_a_team(self, tenant, admin):
         team = tenant.team()["id"]
         tickets = [tenant.ticket(team_id=team)["id"] for _ in range(4)]

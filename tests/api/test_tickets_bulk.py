@@ -161,6 +161,28 @@ class TestUpdateTicketsInBulk:
         gone = update({"id": NOBODY, "version": 1}, priority="low")
         assert statuses(bulk(admin, gone, update(one, priority="low"), delete(two))) == [404, 200, 413]
 
+    def test_the_comments_of_what_it_deletes_or_gives_to_others_are_bounded(
+        self, monkeypatch: pytest.MonkeyPatch, tenant: Tenant, admin: Client
+    ):
+        monkeypatch.setattr("tickets.domain.bulk.MOST_COMMENTS", 3)
+        tickets = [tenant.ticket() for _ in range(4)]
+        for ticket in tickets[:3]:
+            for _ in range(2):
+                tenant.comment(ticket, visibility="internal")
+        other = tenant.contact()["id"]
+        results = bulk(
+            admin,
+            delete(tickets[0]),
+            update(tickets[1], contact_id=other),
+            update(tickets[1], priority="low"),
+            delete(tickets[2]),
+            delete(tickets[3]),
+        )
+        assert statuses(results) == [204, 413, 200, 413, 204]
+        told = results[1]["problem"]
+        assert (told["code"], told["errors"][0]["pointer"]) == ("payload_too_large", "/operations/1/id")
+        assert statuses(bulk(admin, delete(tickets[2]))) == [204]
+
     def test_what_changes_nothing_moves_nothing(self, tenant: Tenant, admin: Client):
         ticket = tenant.ticket()
         before = everything(admin)

@@ -4,12 +4,11 @@ from functools import partial
 from typing import Any
 
 from tickets import wire
-from tickets.domain import access, bulk, entities, lifecycle, merging
+from tickets.domain import access, bulk, lifecycle, merging
 from tickets.domain.expansion import MOST_ALONE, beside
 from tickets.domain.history import HISTORY
 from tickets.domain.listings import CLOSED_TICKETS, OPEN_TICKETS, tickets, where
 from tickets.http.context import Call, current
-from tickets.models import Ticket
 from tickets.shapes.events import history_entry as show_entry
 from tickets.shapes.tickets import ticket as show
 
@@ -124,7 +123,7 @@ def delete_ticket(*, ticket_id: int) -> None:
     call = current()
     ticket = access.ticket(call.tx, call.caller, ticket_id)
     call.expect(ticket)
-    entities.remove(call.tx, call.caller.actor, Ticket, ticket)
+    lifecycle.remove(call.tx, call.caller, ticket)
 
 
 def update_tickets_in_bulk(*, body: wire.TicketBulk) -> wire.TicketBulkResults:

@@ -261,6 +261,9 @@ def _engine(settings: Settings, presence: Presence) -> Engine:
             "wal_autocheckpoint=4000",  # pages, 16 MB: a checkpoint makes the commits behind it wait
             "cache_size=-65536",
             "temp_store=MEMORY",
+            # What is deleted is overwritten where that costs no writes. Some builds overwrite all of it, some nothing:
+            # to delete 2,000 comments of 50,000 characters took 4.8 s then, and takes 0.5 s.
+            "secure_delete=FAST",
             "trusted_schema=OFF",
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -7,13 +7,15 @@ import msgspec
 
 from tickets import wire
 from tickets.db import Row, Transaction
-from tickets.domain import access, entities, lifecycle, records
+from tickets.domain import access, lifecycle, records
 from tickets.domain.access import Principal
 from tickets.errors import Forbidden, InputError, NotFound, PayloadTooLarge, Problem
-from tickets.models import Ticket
 
 MOST_BYTES = 8_000_000
 """Of tickets in one call, each as it was and as it is: its events and its answer are made of that, and others wait."""
+
+MOST_COMMENTS = 5_000
+"""Of tickets that are deleted or get another contact, for the same reason."""
 
 _OF_OPERATION = ("/op", "/id", "/version")
 """What a fault can point at beside the patch."""
@@ -57,12 +59,14 @@ def run(
     Raises:
         Problem: of the first operation that failed, when `atomic`; whoever opened the transaction undoes it.
     """
-    outcomes, size = [], 0
+    outcomes: list[Outcome] = []
+    size = said = 0
     for place, operation in enumerate(operations):
         try:
             with tx.savepoint():
                 before = _ticket(tx, caller, operation)
                 total = _with(size, before)
+                said = _with_comments(tx, said, operation, before)
                 after = _do(tx, caller, operation, before)
                 size = total if after is None else total + _size(after)
                 outcomes.append(Outcome(operation["id"], ticket=after))
@@ -95,7 +99,7 @@ def _ticket(tx: Transaction, caller: Principal, operation: wire.TicketBulkOperat
 def _do(tx: Transaction, caller: Principal, operation: wire.TicketBulkOperation, ticket: Row) -> Row | None:
     if operation["op"] == "update":
         return lifecycle.change(tx, caller, ticket, operation["patch"])
-    entities.remove(tx, caller.actor, Ticket, ticket)
+    lifecycle.remove(tx, caller, ticket)
     return None
 
 
@@ -114,6 +118,24 @@ def _with(size: int, ticket: Row) -> int:
         detail = (
             f"The tickets of this request come to more than {MOST_BYTES / 1e6:g} MB; send this operation, and those "
             "after it, in another request."
+        )
+        raise PayloadTooLarge(detail, errors=[InputError("/id", detail)])
+    return total
+
+
+def _with_comments(tx: Transaction, said: int, operation: wire.TicketBulkOperation, ticket: Row) -> int:
+    """Add the comments that an operation concerns to those of a call; those of the first are never too many.
+
+    Raises:
+        PayloadTooLarge: they are too many together.
+    """
+    if operation["op"] == "update" and "contact_id" not in operation["patch"]:
+        return said
+    total = said + lifecycle.comments_of(tx, ticket, MOST_COMMENTS)
+    if said and total > MOST_COMMENTS:
+        detail = (
+            f"The tickets that this request deletes, or gives to other contacts, have more than {MOST_COMMENTS:,} "
+            "comments; send this operation, and those after it, in another request."
         )
         raise PayloadTooLarge(detail, errors=[InputError("/id", detail)])
     return total

@@ -8,7 +8,7 @@ from tickets.db import Row, Statement, Transaction
 from tickets.domain import entities, lifecycle, records
 from tickets.domain.access import Principal
 from tickets.domain.events import Actor
-from tickets.errors import AlreadyMerged, Forbidden, InputError
+from tickets.errors import AlreadyMerged, Forbidden, InputError, TicketFull
 from tickets.models import Comment, Contact, Ticket
 
 _OWNER = Statement(select(Contact.user_id).where(Contact.id == bindparam("id")))
@@ -21,11 +21,17 @@ def create(tx: Transaction, caller: Principal, ticket: Row, *, body: str, visibi
     Raises:
         Forbidden: a user tried to write an internal note.
         AlreadyMerged: the ticket goes on elsewhere.
+        TicketFull: it has as many comments as it can hold.
     """
     _may_be(caller, visibility)
     if lifecycle.goes_on_in(tx, ticket) is not None:
         other = ticket.merged_into_id
         raise AlreadyMerged(f"The ticket {ticket.id} was merged into the ticket {other}; comment on that one.")
+    if lifecycle.has_more(tx, ticket, lifecycle.MOST_COMMENTS - 1):
+        detail = (
+            f"The ticket has {lifecycle.MOST_COMMENTS:,} comments, as many as it can hold; raise another that refers"
+        )
+        raise TicketFull(f"{detail} to it.")
     moment = records.moment(ticket)
     comment = entities.add(
         tx,

@@ -17,6 +17,8 @@ AT_ONCE = 500
 """Most rows that are held at a time."""
 MOST_NAMERS = 2_000
 """Most rows that change with the removal of what they name, or move with a merge: others wait a second to write."""
+MOST_CHARACTERS = 8_000_000
+"""Of texts and JSON in these rows: each is written anew, and once more into its event, at 20 ms a megabyte."""
 _INSTEAD = {
     Contact: "leave it, and change its name and e-mail if these have to go",
     Team: "give the tickets another team first",
@@ -87,13 +89,7 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
     Raises:
         InUse: too much names it for one transaction.
     """
-    found = 0
-    for named in _namers(model):
-        found += len(tx.all(named.some, gone=entity.id, most=MOST_NAMERS + 1))
-    if found > MOST_NAMERS:
-        nouns = " or ".join(named.model.__tablename__ for named in _namers(model))
-        detail = f"More than {MOST_NAMERS:,} {nouns} name it, more than one request can change"
-        raise InUse(f"{detail}; {_INSTEAD[model]}.")
+    _expect_few(tx, model, entity)
     for named in _namers(model):
         while rows := tx.all(named.find, gone=entity.id):
             for row in rows:
@@ -103,6 +99,25 @@ def remove(tx: Transaction, by: Actor, model: Model, entity: Row) -> None:
     events.deleted(tx, by, model, entity)
     indexing.removed(tx, model, entity)
     records.remove(tx, model, entity)
+
+
+def _expect_few(tx: Transaction, model: Model, entity: Row) -> None:
+    """Check that what names an entity is no more than one request can change while all others wait to write.
+
+    Raises:
+        InUse: it is more.
+    """
+    rows = characters = 0
+    for named in _namers(model):
+        size = tx.one(named.size, gone=entity.id, most=MOST_NAMERS + 1)
+        rows, characters = rows + size.rows, characters + size.characters
+    nouns = " or ".join(named.model.__tablename__ for named in _namers(model))
+    for size, most, too_much in (
+        (rows, MOST_NAMERS, f"More than {MOST_NAMERS:,} {nouns} name it"),
+        (characters, MOST_CHARACTERS, f"The {nouns} that name it have more than {MOST_CHARACTERS:,} characters"),
+    ):
+        if size > most:
+            raise InUse(f"{too_much}, more than one request can change; {_INSTEAD[model]}.")
 
 
 def _service_level(tx: Transaction, ticket: Row, changes: Mapping[str, Any], moment: int) -> dict[str, Any]:
@@ -123,7 +138,7 @@ class _Namer(NamedTuple):
     model: Model
     columns: tuple[str, ...]
     find: Statement
-    some: Statement
+    size: Statement
 
 
 @cache
@@ -139,6 +154,5 @@ def _namers(model: Model) -> tuple[_Namer, ...]:
         if columns:
             names = or_(*(table.c[column] == bindparam("gone") for column in columns))
             find = Statement(select(*table.c).where(names).order_by(table.c.id).limit(AT_ONCE))
-            some = Statement(select(table.c.id).where(names).limit(bindparam("most")))
-            found.append(_Namer(mapper.class_, tuple(columns), find, some))
+            found.append(_Namer(mapper.class_, tuple(columns), find, records.size_of(table, names)))
     return tuple(sorted(found, key=lambda namer: namer.model.__name__))

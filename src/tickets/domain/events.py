@@ -13,7 +13,7 @@ from sqlalchemy import JSON, BigInteger, bindparam, case, delete, func, insert, 
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import event_texts, organizations, records
+from tickets.domain import event_texts, jobs, organizations, records
 from tickets.models import Base, Comment, Contact, Event, Team, Ticket, User
 from tickets.models.events import VERBS
 from tickets.shapes.comments import comment as show_comment
@@ -75,8 +75,17 @@ _STORE = Statement(
         | {"created_at": _moment, "reached_at": case((_reached > _moment, _reached), else_=_moment)}
     )
 )
-_FORGET_HISTORY = Statement(
-    update(Event).where(Event.ticket_id == bindparam("of"), Event.is_history.is_(True)).values(is_history=False)
+RELEASE = "release_history"
+"""The job that lets go of the history of a ticket that is deleted, where it is long."""
+_AT_ONCE = 20
+_OF_TICKET = Statement(
+    select(Event.id, Event.seq)
+    .where(Event.ticket_id == bindparam("of"), Event.seq > bindparam("after"))
+    .order_by(Event.seq)
+    .limit(bindparam("most"))
+)
+_RELEASE = Statement(
+    update(Event).where(Event.id == bindparam("event_id"), Event.is_history.is_(True)).values(is_history=False)
 )
 _OLD = Statement(
     # As the index writes it: SQLite takes no other words for the same.
@@ -144,7 +153,26 @@ def deleted(tx: Transaction, by: Actor, model: type[Base], row: Row) -> None:
     kind = _KINDS[model]
     _append(tx, by, kind, "deleted", row, moment=clock.now())
     if kind.name == "ticket":
-        tx.run(_FORGET_HISTORY, of=row.id)
+        last = release_history(tx, row.id, 0, _AT_ONCE)
+        if last is not None:
+            jobs.enqueue(tx, RELEASE, {"ticket_id": row.id, "after": last})
+
+
+def release_history(tx: Transaction, ticket_id: int, after: int, most: int) -> int | None:
+    """Let some events of a deleted ticket go once they are old, as all others do.
+
+    Args:
+        tx: where to write.
+        ticket_id: whose events.
+        after: the number behind which to begin.
+        most: how many.
+
+    Returns:
+        The number of the last one; None where there are no more.
+    """
+    found = tx.all(_OF_TICKET, of=ticket_id, after=after, most=most)
+    tx.many(_RELEASE, [{"event_id": row.id} for row in found])
+    return int(found[-1].seq) if len(found) == most else None
 
 
 def _append(

@@ -129,7 +129,17 @@ def catch_up(tx: Transaction, after: int = 0) -> int | None:
 
 
 def _follow(tx: Transaction, places: list[int]) -> None:
-    """Let the index follow at some places; one at which that fails stays pending and concerns nothing else."""
+    """Let the index follow at some places; where that fails, they stay pending and concern nothing else."""
+    failed = _try(tx, places)
+    if failed:
+        first = min(failed)
+        log.error(
+            "documents are not indexed, so no search finds them", count=len(failed), place=first, error=failed[first]
+        )
+
+
+def _try(tx: Transaction, places: list[int]) -> dict[int, str]:
+    """Write what is pending at some places, or at those of them at which it succeeds; returns why others failed."""
     try:
         with tx.savepoint():
             _write(tx, places)
@@ -137,14 +147,13 @@ def _follow(tx: Transaction, places: list[int]) -> None:
         if not tx.is_open or (isinstance(error, ServiceUnavailable) and not isinstance(error, Damaged)):
             raise  # the disk is full, or fails
         if len(places) > 1:
-            _follow(tx, places[: len(places) // 2])
-            _follow(tx, places[len(places) // 2 :])
-            return
-        cause = error.__cause__ or error
-        kind = getattr(cause, "sqlite_errorname", type(cause).__name__)
+            middle = len(places) // 2
+            return _try(tx, places[:middle]) | _try(tx, places[middle:])
+        # Its kind alone, since its text may quote what somebody wrote.
+        kind = getattr(error.__cause__ or error, "sqlite_errorname", type(error).__name__)
         tx.run(_FAIL, at=places[0], kind=kind)
-        # Without its text, which may quote what somebody wrote.
-        log.error("a document is not indexed, so no search finds it", place=places[0], error=kind)  # noqa: TRY400
+        return {places[0]: kind}
+    return {}
 
 
 def _write(tx: Transaction, places: list[int]) -> None:

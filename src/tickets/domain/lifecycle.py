@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import access, contacts, entities, organizations, records
@@ -18,9 +18,16 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     "resolved": frozenset({"open", "closed"}),
     "closed": frozenset({"open"}),
 }
+MOST_COMMENTS = 5_000
+"""On one ticket: to delete the longest there are takes half a second of CPU time, and all others wait to write."""
 _OF_A_USER = frozenset({"subject", "description", "type", "tags"})
 EMPTY: Mapping[str, Any] = {"assignee_id": None, "team_id": None, "tags": [], "custom_fields": {}}
 _BEYOND = Statement(select(Comment.id).where(Comment.ticket_id == bindparam("of")).limit(1).offset(bindparam("most")))
+_COUNT = Statement(
+    select(func.count().label("count")).select_from(
+        select(Comment.id).where(Comment.ticket_id == bindparam("of")).limit(bindparam("most")).subquery()
+    )
+)
 _CREATED = {**EMPTY, "priority": "medium", "type": "question"}
 
 
@@ -73,7 +80,7 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
     _refer(tx, caller, changes)
     moment = records.moment(ticket)
     if "contact_id" in changes:
-        few_said(tx, ticket, "raise another for the other contact")
+        few_said(tx, ticket, entities.MOST_NAMERS, "raise another for the other contact")
     if "status" in changes:
         if goes_on_in(tx, ticket) is not None:
             detail = f"This ticket was merged into the ticket {ticket.merged_into_id}, where it goes on."
@@ -89,19 +96,41 @@ def goes_on_in(tx: Transaction, ticket: Row) -> Row | None:
     return records.find(tx, Ticket, ticket.merged_into_id, ticket.organization_id)
 
 
-def few_said(tx: Transaction, ticket: Row, instead: str) -> None:
+def remove(tx: Transaction, caller: Principal, ticket: Row) -> None:
+    """Delete a ticket with its comments.
+
+    Raises:
+        InUse: it has too many, from when there was no limit.
+    """
+    few_said(tx, ticket, MOST_COMMENTS, "delete some of them first")
+    entities.remove(tx, caller.actor, Ticket, ticket)
+
+
+def few_said(tx: Transaction, ticket: Row, most: int, instead: str) -> None:
     """Check that what changes with all comments of a ticket changes no more than others can wait for.
 
     Args:
         tx: where to read.
         ticket: whose comments.
+        most: how many.
         instead: what can be done.
 
     Raises:
         InUse: it has too many.
     """
-    if tx.first(_BEYOND, of=ticket.id, most=entities.MOST_NAMERS) is not None:
-        raise InUse(f"The ticket has more than {entities.MOST_NAMERS:,} comments; {instead}.")
+    if has_more(tx, ticket, most):
+        raise InUse(f"The ticket has more than {most:,} comments; {instead}.")
+
+
+def has_more(tx: Transaction, ticket: Row, comments: int) -> bool:
+    """Tell whether more was said on a ticket than so many comments."""
+    return tx.first(_BEYOND, of=ticket.id, most=comments) is not None
+
+
+def comments_of(tx: Transaction, ticket: Row, most: int) -> int:
+    """Count the comments of a ticket, up to so many."""
+    count: int = tx.one(_COUNT, of=ticket.id, most=most).count
+    return count
 
 
 def moved(ticket: Row, status: str, moment: int) -> dict[str, Any]:

@@ -6,7 +6,20 @@ from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Delete, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Delete,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
@@ -131,6 +144,14 @@ def oldest(key: Any, when: Any, *conditions: Any) -> Delete:
     before = bindparam("before", type_=BigInteger())
     few = select(key).where(when < before, *conditions).order_by(when).limit(AT_ONCE)
     return delete(key.class_).where(key.in_(few), when < before)
+
+
+def size_of(table: Any, where: ColumnElement[bool]) -> Statement:
+    """Make what counts rows that meet a condition, up to `most`, and the characters of their long texts and JSON."""
+    texts = [column for column in table.c if isinstance(column.type, JSON | Text)]
+    some = select(table.c.id, *texts).where(where).limit(bindparam("most")).subquery()
+    lengths = [func.coalesce(func.sum(func.length(some.c[text.name])), 0) for text in texts]
+    return Statement(select(func.count().label("rows"), sum(lengths, literal(0)).label("characters")).select_from(some))
 
 
 def remove(tx: Transaction, model: Model, record: Row) -> None:

@@ -7,6 +7,7 @@ the commit that holds it.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ log = structlog.get_logger("tickets")
 
 MAX_BATCH = 64
 """Most writes to one commit: what runs inline between two looks of the event loop at its sockets."""
+LONGEST_BATCH = 0.02
+"""Seconds after which a commit takes no more writes, since long texts make each of them longer."""
 
 MOST_WAITING_OF_A_TENANT = 512
 """Writes of one tenant that wait; more would wait for seconds. What runs in a thread of its own counts apart:"""
@@ -296,8 +299,9 @@ class Writer:
             self._listeners[topic]()
 
     def _perform(self, transaction: Transaction, outcomes: list[tuple[_Outcome, Any, bool]]) -> None:
-        """Run short writes that wait, up to the next long one of each tenant."""
-        while len(outcomes) < MAX_BATCH and (waiting := self._take(_is_short)) is not None:
+        """Run short writes that wait, up to the next long one of each tenant, and as long as others can wait."""
+        end = time.monotonic() + LONGEST_BATCH
+        while len(outcomes) < MAX_BATCH and time.monotonic() < end and (waiting := self._take(_is_short)) is not None:
             if not self._begin(waiting.outcome):
                 continue
             outcomes.append((waiting.outcome, *_attempt(transaction, waiting.work)))

@@ -1,7 +1,15 @@
 """All kinds of jobs, and which of them run again and again."""
 
 from tickets import clock
-from tickets.jobs import erase_organizations, purge_expired, send_email, send_secret, sla_sweep, update_search_index
+from tickets.jobs import (
+    erase_organizations,
+    purge_expired,
+    release_history,
+    send_email,
+    send_secret,
+    sla_sweep,
+    update_search_index,
+)
 from tickets.jobs.kind import Kind
 from tickets.jobs.schedule import Periodic
 
@@ -11,6 +19,7 @@ KINDS: dict[str, Kind] = {
         send_email.KIND,
         send_secret.KIND,
         purge_expired.KIND,
+        release_history.KIND,
         erase_organizations.KIND,
         sla_sweep.KIND,
         update_search_index.KIND,
