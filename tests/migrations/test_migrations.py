@@ -15,7 +15,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -471,7 +470,7 @@ class TestDowngrade:
         with closing(sqlite3.connect(database.path)) as connection, connection:
             connection.execute(
                 "UPDATE events SET data = ?, texts = ?, organization_id = 1 WHERE id = 2",
-                [json.dumps(data), msgspec.json.encode(texts).decode()],
+                [data, texts],
             )
             connection.execute("UPDATE events SET data = 'null', has_data = 0 WHERE id = 3")
         downgrade(database, SCRIPTS.get_revision("0017").down_revision)

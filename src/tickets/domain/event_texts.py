@@ -68,9 +68,7 @@ _UNUSED = Statement(
 _DELETE = Statement(delete(EventText).where(*_is))
 
 
-def take_out(
-    tx: Transaction, organization_id: int, data: Mapping[str, Any], moment: int
-) -> tuple[Any, dict[str, Reference] | None]:
+def take_out(tx: Transaction, organization_id: int, data: Mapping[str, Any], moment: int) -> tuple[str, str | None]:
     """Store the long values of an entity, and return what is left of it with references to them.
 
     Who calls it holds the organization's counter of events, so that nobody else stores the same text meanwhile.
@@ -82,21 +80,22 @@ def take_out(
         moment: the time of the event.
 
     Returns:
-        What to store as `data`, with null for each value that was taken out, and the references by field; None where
-        nothing is long.
+        What to store as `data`, with null for each value that was taken out, and the references by field, both as
+        JSON; None where nothing is long.
     """
     encoded = msgspec.json.encode(data)
     if len(encoded) < LONG:
-        return msgspec.Raw(encoded), None
+        return encoded.decode(), None
     long = {
         field: text.decode()
         for field, value in data.items()
         if isinstance(value, str | list | dict) and len(text := msgspec.json.encode(value)) >= LONG
     }
     if not long:
-        return msgspec.Raw(encoded), None
+        return encoded.decode(), None
     references = {field: _stored(tx, organization_id, text, moment) for field, text in long.items()}
-    return {**data, **dict.fromkeys(long)}, references
+    short = {**data, **dict.fromkeys(long)}
+    return msgspec.json.encode(short).decode(), msgspec.json.encode(references).decode()
 
 
 def _stored(tx: Transaction, organization_id: int, text: str, moment: int) -> Reference:

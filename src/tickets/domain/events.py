@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import JSON, BigInteger, bindparam, case, delete, func, insert, select, text, update
+from sqlalchemy import JSON, BigInteger, Text, bindparam, case, delete, func, insert, select, text, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
@@ -73,6 +73,7 @@ _STORE = Statement(
     insert(Event).values(
         {c.name: bindparam(c.name) for c in Event.__table__.c if c.name not in _SET_HERE}
         | {"created_at": _moment, "reached_at": case((_reached > _moment, _reached), else_=_moment)}
+        | {name: bindparam(name, type_=Text()) for name in ("data", "texts")}  # they come as JSON
     )
 )
 RELEASE = "release_history"
