@@ -70,7 +70,11 @@ def is_address(text: str) -> bool:
 
     The validator's own check takes ``Ada <ada@acme.example>`` as well, and quoted names and numeric hosts.
     """
-    return len(text) <= MAX_ADDRESS and len(text.partition("@")[0]) <= MAX_LOCAL_PART and _ADDRESS.fullmatch(text) is not None
+    return (
+        len(text) <= MAX_ADDRESS
+        and len(text.partition("@")[0]) <= MAX_LOCAL_PART
+        and _ADDRESS.fullmatch(text) is not None
+    )
 
 
 class Checker:
