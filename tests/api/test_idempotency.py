@@ -257,7 +257,9 @@ class TestRoom:
         assert first.headers["location"] in told["detail"]
         assert "idempotency-replayed" not in again.headers
         assert len(ids(admin.get("/tickets"))) == 1
-        problem(self.post(admin, "k", subject="Other"), 422, "idempotency_key_reused", "/Idempotency-Key", where="header")
+        problem(
+            self.post(admin, "k", subject="Other"), 422, "idempotency_key_reused", "/Idempotency-Key", where="header"
+        )
 
     def test_of_one_that_made_nothing_there_is_no_location(self, admin, monkeypatch):
         monkeypatch.setattr(idempotency, "MAX_KEPT", 10)

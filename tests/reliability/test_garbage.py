@@ -1,11 +1,10 @@
 """What requests leave behind: nothing that only the garbage collector would free, which looks seldom."""
 
 import gc
-import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -18,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "security"))
 
 from rawhttp import JSON, TICKET, Connection, chunked, request
 
-from factories import Client, Tenant
+from factories import Tenant
 from jobs.workbench import Bench, until
-from service import ProcessService, ThreadService
+from service import ThreadService
 from tickets.errors import Problem
 from tickets.jobs.kind import JobFailed, Kind
 

@@ -47,9 +47,9 @@ def _caches(node: ast.AST, place: str) -> Iterator[str]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield from _caches(child, f"{place}.{child.name}")
-        elif isinstance(child, ast.Name) and child.id in ("cache", "lru_cache"):
-            yield place
-        elif isinstance(child, ast.Attribute) and child.attr in ("cache", "lru_cache"):
+        elif (isinstance(child, ast.Name) and child.id in ("cache", "lru_cache")) or (
+            isinstance(child, ast.Attribute) and child.attr in ("cache", "lru_cache")
+        ):
             yield place
         else:
             yield from _caches(child, place)

@@ -14,9 +14,9 @@ from tickets.http.exchange import Headers
 MAX_DEPTH = 64
 MAX_DIGITS = 400
 MAX_NAME = 256
-"""Most characters of a name in an object: the longest that the contract allows has 64."""
+"""Most characters of a name in an object: the longest that the contract allows has 100."""
 MIN_VALUES = 10_000
-"""So many values are read of any body, to name what is wrong with it, though no operation but the bulk one takes them."""
+"""So many values are read of any body, to name what is wrong with it; only the bulk operation can take as many."""
 _EXACT = 2**53
 """Below, a double is the number that was written."""
 _LARGEST = 2**64

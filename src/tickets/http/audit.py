@@ -176,8 +176,8 @@ class Audit:
             except Exception as error:  # noqa: BLE001 - whatever it is, the rows wait for the next time
                 self._failed(error)
                 return False
-            for row, error in unstorable:
-                self._put_aside(row, error)
+            for row, reason in unstorable:
+                self._put_aside(row, reason)
             # What waited too long may be gone meanwhile, from the same end.
             for row in piece:
                 if self._waiting and self._waiting[0] is row:
@@ -209,7 +209,7 @@ def _takes_rows(tx: Transaction) -> bool:
     try:
         with tx.savepoint():
             tx.run(_STORE, **_PLAIN)
-            raise _UndoneError
+            raise _UndoneError  # noqa: TRY301 - it ends the savepoint
     except _UndoneError:
         return True
     except Exception:  # noqa: BLE001 - whatever it is, it is no fault of the rows

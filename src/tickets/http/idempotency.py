@@ -29,9 +29,9 @@ stay."""
 MAX_KEPT = 256 << 10
 """Bytes of the largest body that is kept, packed if it is long."""
 _LONG = 4 << 10
-"""Bytes from which on a body is packed: a bulk answer of 500 tickets becomes a tenth."""
+"""Bytes from which on a body is packed: a bulk answer of 500 tickets becomes a quarter."""
 _VERY_LONG = 8 << 20
-"""Bytes from which on a body is not even packed: it would take a tenth of a second."""
+"""Bytes from which on a body is not even packed: it would take too long."""
 
 _others = aliased(Record)
 _LAST = (
@@ -196,8 +196,8 @@ def _gone(found: Row) -> IdempotencyAnswerGone:
     """Make the 409 for a repeat whose first answer is gone: it says what can still be told."""
     where = f"at {found.location}" if found.location else "where it belongs"
     detail = (
-        f"The first request with this Idempotency-Key was answered with {found.status}, and is not done again, but that "
-        f"answer is no longer kept. Read {where} what there is now, and use a new key for a new request."
+        f"The first request with this Idempotency-Key was answered with {found.status}, and is not done again, but "
+        f"that answer is no longer kept. Read {where} what there is now, and use a new key for a new request."
     )
     headers = {"location": found.location} if found.location else {}
     return IdempotencyAnswerGone(detail, errors=[_at_key(detail)], headers=headers)

@@ -9,9 +9,9 @@ from tickets.models.base import Base, Big
 class IdempotencyRecord(Base):
     """The first answer to a POST with an Idempotency-Key; it commits with the effect it tells of.
 
-    Its body may be gone before the rest: an organization has only so much room for them. `running_size` counts the bytes
-    of the organization's bodies up to and with this one, so that the oldest ones can be found and summed up by an index
-    alone; it is null when the body is gone.
+    Its body may be gone before the rest: an organization has only so much room for them. `running_size` counts the
+    bytes of the organization's bodies up to and with this one, so that an index finds the oldest ones; it is null when
+    the body is gone.
     """
 
     __tablename__ = "idempotency_records"
