@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
@@ -154,8 +155,8 @@ class Settings:
         database_url: SQLAlchemy URL; the default is ``tickets.db`` under `var_dir`.
         env: ``development`` or ``production``.
         secret_key: signs tokens and cursors and seals stored secrets, at least 32 characters; made on first start
-            for the embedded default, required in production. Several, separated by commas, while one replaces
-            another: the first signs, all are accepted.
+            for the embedded default, and never again in silence; required in production. Several, separated by commas,
+            while one replaces another: the first signs, all are accepted.
         rate_limit_api_key: requests an API key may make, like ``5/second``.
         rate_limit_session: requests a user may make with sessions.
         rate_limit_anonymous: requests an IP address may make without valid credentials.
@@ -256,29 +257,61 @@ class Settings:
     def _secret_keys(self) -> list[str]:
         return [key.strip() for key in self.secret_key.split(",")] if self.secret_key else []
 
-    def reset_link(self, token: str) -> str:
-        """Make the address of the page where a password is set with a token."""
-        return (self.password_reset_url or RESET_PAGE.format("http://127.0.0.1:8080")).replace("{token}", token)
+    def reset_link(self, token: str, page: str = "") -> str:
+        """Make the address of the page where a password is set with a token.
+
+        Args:
+            token: for it.
+            page: the page as the process knew it that was asked; a worker of its own does not know where it serves.
+        """
+        return (page or self.password_reset_url or RESET_PAGE.format("http://127.0.0.1:8080")).replace("{token}", token)
 
     def signing_keys(self) -> list[bytes]:
-        """Return the secret keys, of which the first signs.
+        """Return the secret keys, of which the first signs; they are read once, and stay what they were.
 
-        The embedded default makes one on first use, readable by its owner only.
+        Raises:
+            SettingsError: there is none, or it is damaged.
         """
+        return self._signing_keys
+
+    @property
+    def _secret_file(self) -> Path:
+        return self.var_dir / "secret.key"
+
+    @cached_property
+    def _signing_keys(self) -> list[bytes]:
         if self.secret_key:
             return [key.encode() for key in self._secret_keys()]
-        file = self.var_dir / "secret.key"
-        if not file.exists():
-            # Whole or not at all: a key that was cut off would be one that anybody can guess.
-            draft = file.with_name(f"secret.key.{secrets.token_hex(4)}")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
-                new.write(secrets.token_urlsafe(48))
-                new.flush()
-                os.fsync(new.fileno())
-            with contextlib.suppress(FileExistsError):  # another process was first, and its key counts
-                os.link(draft, file)
-            draft.unlink()
-        key = file.read_bytes()
+        try:
+            key = self._secret_file.read_bytes()
+        except FileNotFoundError:
+            raise SettingsError(
+                f"{self._secret_file} is gone: put it back. To start with a new key on purpose, write 32 or more "
+                "random characters into it, or set TICKETS_SECRET_KEY; that ends all sessions, and with them mailed "
+                "codes and links, mail that waits, cursors, and answers kept for Idempotency-Keys that show a secret."
+            ) from None
         if len(key) < MIN_SECRET:
-            raise SettingsError(f"{file.name} is damaged: put the old key back, or delete the file for a new one.")
+            raise SettingsError(
+                f"{self._secret_file.name} is damaged: put the old key back, or write 32 or more random characters "
+                "into it to start with a new one."
+            )
         return [key]
+
+    @property
+    def has_secret_key(self) -> bool:
+        """Whether there is a secret key."""
+        return bool(self.secret_key) or self._secret_file.exists()
+
+    def make_secret_key(self) -> None:
+        """Make the secret key of the embedded default, readable by its owner only, unless another process did."""
+        file = self._secret_file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all: a key that was cut off would be one that anybody can guess.
+        draft = file.with_name(f"secret.key.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+            new.write(secrets.token_urlsafe(48))
+            new.flush()
+            os.fsync(new.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was first, and its key counts
+            os.link(draft, file)
+        draft.unlink()

@@ -133,11 +133,25 @@ class TestSigningKey:
         assert settings.signing_keys() == [SECRET.encode()]
         assert not list(tmp_path.iterdir())
 
-    def test_one_is_made_on_first_use_and_stays(self, tmp_path):
+    def test_one_is_made_when_it_is_asked_for_and_stays(self, tmp_path):
+        for _ in range(2):
+            Settings(var_dir=tmp_path).make_secret_key()
         [made] = Settings(var_dir=tmp_path).signing_keys()
         assert len(made) >= 32
         assert Settings(var_dir=tmp_path).signing_keys() == [made]
         assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
+
+    def test_it_is_read_once_and_none_is_made_in_its_place(self, tmp_path):
+        settings = Settings(var_dir=tmp_path)
+        with pytest.raises(SettingsError, match=r"secret\.key is gone: put it back\."):
+            settings.signing_keys()
+        settings.make_secret_key()
+        [made] = settings.signing_keys()
+        (tmp_path / "secret.key").unlink()
+        assert settings.signing_keys() == [made]
+        with pytest.raises(SettingsError, match="ends all sessions"):
+            Settings(var_dir=tmp_path).signing_keys()
+        assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("left", ["", "x" * 31])
     def test_a_file_that_was_cut_off_is_refused_rather_than_signed_with(self, tmp_path, left):

@@ -342,7 +342,7 @@ class TestSecrets:
     def test_its_mode_does_not_depend_on_the_umask(self, tmp_path: Path):
         before = os.umask(0)
         try:
-            Settings(var_dir=tmp_path).signing_keys()
+            Settings(var_dir=tmp_path).make_secret_key()
         finally:
             os.umask(before)
         assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
@@ -350,7 +350,10 @@ class TestSecrets:
     def test_two_services_do_not_share_one(self, tmp_path: Path):
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
-        assert Settings(var_dir=tmp_path / "a").signing_keys() != Settings(var_dir=tmp_path / "b").signing_keys()
+        settings = [Settings(var_dir=tmp_path / name) for name in ("a", "b")]
+        for each in settings:
+            each.make_secret_key()
+        assert settings[0].signing_keys() != settings[1].signing_keys()
 
     def test_the_secret_is_not_in_the_text_of_the_settings(self, tmp_path: Path):
         secret = "correct-horse-battery-staple-and-more"

@@ -121,7 +121,8 @@ async def confirm_password_reset(*, body: wire.PasswordResetConfirmation) -> Non
 
 
 def _mail(email: str, purpose: str) -> wire.MailAccepted:
-    registration.ask(current().tx, email, purpose)
+    call = current()
+    registration.ask(call.tx, email, purpose, page=call.services.settings.password_reset_url)
     return {"email": email.lower(), "expires_in": LIFETIMES[purpose] // clock.SECOND}
 
 

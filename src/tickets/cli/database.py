@@ -13,6 +13,7 @@ from tickets.cli.environment import Command, expect_known, ready_database
 from tickets.cli.failures import Failure
 from tickets.cli.output import busy, json_option, show
 from tickets.db import Database
+from tickets.domain import first_start
 from tickets.settings import Settings
 
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
@@ -22,7 +23,8 @@ _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 @json_option
 def migrate(*, as_json: bool) -> None:
     """Bring the database to the newest revision."""
-    with Database(Settings.from_env()) as database:
+    settings = Settings.from_env()
+    with Database(settings) as database:
         try:
             before = migrations.current(database)
             expect_known(before)
@@ -30,6 +32,7 @@ def migrate(*, as_json: bool) -> None:
             after = migrations.current(database)
         except migrations.MigrationError as error:
             raise Failure(str(error)) from error
+        first_start.prepare(settings, database)
     line = f"The database is at revision {after} already."
     if before != after:
         line = f"The database went from revision {before or 'none'} to {after}."

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from tickets import clock, migrations
 from tickets.cli.failures import Failure, program
 from tickets.db import Database, Row, Statement, Transaction
-from tickets.domain import organizations, users
+from tickets.domain import first_start, organizations, users
 from tickets.errors import InvalidRequest, Problem
 from tickets.models import Organization
 from tickets.settings import Settings, SettingsError, shipped
@@ -113,8 +113,10 @@ def ready_database() -> Iterator[Database]:
         Failure: it is missing, or at another revision.
         SettingsError: a setting cannot be used.
     """
-    with Database(Settings.from_env()) as database:
+    settings = Settings.from_env()
+    with Database(settings) as database:
         expect_newest(database)
+        first_start.prepare(settings, database)
         yield database
 
 

@@ -71,17 +71,26 @@ def _open_organization(tx: Transaction, slug: str) -> Row:
     return found
 
 
-def ask(tx: Transaction, email: str, purpose: str) -> None:
+def ask(tx: Transaction, email: str, purpose: str, *, page: str = "") -> None:
     """Have a code or token sent to an address, if there is an account with it.
 
     Who has an account is looked up by the job, a moment later that nobody can guess: the request does the same
     for any address, takes as long, and slows the next one down no more.
+
+    Args:
+        tx: the transaction of the request.
+        email: the address.
+        purpose: of the code or token.
+        page: where a token can be used, as the process knows it that was asked: the job may run in another.
     """
     run_at = clock.now() + secrets.randbelow(_WITHIN)
-    jobs.enqueue(tx, SEND_SECRET, {"email": email.lower(), "purpose": purpose}, run_at=run_at)
+    payload = {"email": email.lower(), "purpose": purpose, **({"page": page} if page else {})}
+    jobs.enqueue(tx, SEND_SECRET, payload, run_at=run_at)
 
 
-def send(tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email: str, purpose: str) -> None:
+def send(
+    tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email: str, purpose: str, page: str = ""
+) -> None:
     """Do what `ask` asked for, unless it is a code for an address that is verified already, or one mail too many.
 
     Whoever asked need not be the address's owner, and hears nothing of it.
@@ -99,7 +108,7 @@ def send(tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email
     if purpose == "verify_email":
         mail.enqueue(tx, settings, "verify_email", code=secret, **to)
     else:
-        mail.enqueue(tx, settings, "password_reset", link=settings.reset_link(secret), **to)
+        mail.enqueue(tx, settings, "password_reset", link=settings.reset_link(secret, page), **to)
 
 
 def verify(tx: Transaction, one_time: OneTimeSecrets, *, email: str, code: str) -> Row | None:
