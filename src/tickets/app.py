@@ -1,8 +1,9 @@
 """Wiring: the one place where everything meets."""
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -146,16 +147,25 @@ def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan
         runtime.audit.start()
         with counting_alone(database.path):
             yield
-        runtime.pool.close()
-        runtime.bodies.close()
-        await runtime.writer.finish()  # whose write had begun when the server gave up still gets an answer, and a row
-        await runtime.audit.close()
-        await runtime.writer.close()
-        worker.stop(WORKER_PATIENCE)
-        runtime.reader.close()
-        database.close()
+        # Nobody takes a new job from here on. Those that run have as long as the rest of this takes, at least; who
+        # overstays is given back, and keeps its connection until it ends or the process does.
+        stopping = asyncio.get_running_loop().run_in_executor(None, worker.stop, WORKER_PATIENCE)
+        async with AsyncExitStack() as ending:  # from the last to the first, whatever fails among them
+            ending.callback(database.close)
+            ending.callback(runtime.reader.close)
+            ending.push_async_callback(_finished, stopping)
+            ending.push_async_callback(runtime.writer.close)
+            ending.push_async_callback(runtime.audit.close)
+            # Whose write had begun when the server gave up still gets an answer, and a row.
+            ending.push_async_callback(runtime.writer.finish)
+            ending.callback(runtime.bodies.close)
+            ending.callback(runtime.pool.close)
 
     return lifespan
+
+
+async def _finished(future: asyncio.Future[None]) -> None:
+    await future
 
 
 async def _answer_failure(

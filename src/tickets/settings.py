@@ -311,8 +311,8 @@ class Settings:
         except FileNotFoundError:
             raise SettingsError(
                 f"{self._secret_file} is gone: put it back. To start with a new key on purpose, write 32 or more "
-                "random characters into it, or set TICKETS_SECRET_KEY; that ends all sessions, and with them mailed codes "
-                "and links, mail that waits, cursors, and answers kept for Idempotency-Keys that show a secret."
+                "random characters into it, or set TICKETS_SECRET_KEY; that ends all sessions, and with them mailed "
+                "codes and links, mail that waits, cursors, and answers kept for Idempotency-Keys that show a secret."
             ) from None
         if len(key) < MIN_SECRET:
             raise SettingsError(

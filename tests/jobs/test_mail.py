@@ -3,6 +3,7 @@
 import email
 import email.policy
 import stat
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any

@@ -41,6 +41,30 @@ class Connection:
         self._pooled: Any = None
         self._driver: sqlite3.Connection | None = None
         self._is_bounded = False
+        self._in_use = threading.RLock()
+        self._is_last_use = False
+        self._is_interrupted = False
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Keep the connection open while a thread is at work with it, whoever asks for its end meanwhile."""
+        with self._in_use:
+            try:
+                yield
+            finally:
+                if self._is_last_use:
+                    self._is_last_use = False
+                    self.close()
+
+    def close_unless_used(self) -> None:
+        """Close it; one that a thread is at work with is closed by that thread, once it is done."""
+        self._is_last_use = True
+        if self._in_use.acquire(blocking=False):
+            try:
+                self._is_last_use = False
+                self.close()
+            finally:
+                self._in_use.release()
 
     def _open(self) -> sqlite3.Connection:
         if self._driver is None:
@@ -77,6 +101,8 @@ class Connection:
             Locked: another process is writing.
             ServiceUnavailable: the database cannot be opened.
         """
+        if self._is_interrupted:
+            raise ServiceUnavailable("The process is ending.")
         try:
             driver = self._open()
             driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
@@ -116,6 +142,13 @@ class Connection:
         except sqlite3.DatabaseError:
             self.close()
 
+    def interrupt(self) -> None:
+        """End the statement that another thread is in the midst of, and let it begin no transaction more."""
+        self._is_interrupted = True
+        if (driver := self._driver) is not None:
+            with contextlib.suppress(sqlite3.ProgrammingError):  # closed at the same moment
+                driver.interrupt()
+
     def close(self) -> None:
         """Give the connection up; the next `begin` opens another."""
         pooled, self._pooled, self._driver = self._pooled, None, None
@@ -142,7 +175,7 @@ class Database:
         self.engine = _engine(settings, self.presence)
         self._gate = Gate(self.path)
         self._local = threading.local()
-        self._threads: list[Connection] = []
+        self._threads: list[tuple[threading.Thread, Connection]] = []
 
     def begin_write(self, connection: Connection, *, wait: float = LOCK_TIMEOUT) -> Transaction:
         """Pass the gate and open the transaction that may write; `end_write` gives the gate back.
@@ -177,7 +210,7 @@ class Database:
     def _mine(self) -> Connection:
         if not hasattr(self._local, "connection"):
             self._local.connection = Connection(self)
-            self._threads.append(self._local.connection)
+            self._threads.append((threading.current_thread(), self._local.connection))
         mine: Connection = self._local.connection
         return mine
 
@@ -189,11 +222,12 @@ class Database:
             is_over: ends them, with `TookTooLong`, as soon as it says so.
         """
         mine = self._mine()
-        transaction = mine.begin(write=False, is_over=is_over)
-        try:
-            yield transaction
-        finally:
-            mine.rollback()
+        with mine.use():
+            transaction = mine.begin(write=False, is_over=is_over)
+            try:
+                yield transaction
+            finally:
+                mine.rollback()
 
     @contextmanager
     def write(self, *, wait: float = LOCK_TIMEOUT) -> Iterator[Transaction]:
@@ -206,19 +240,26 @@ class Database:
             ServiceUnavailable: the database stayed locked, or its disk failed.
         """
         mine = self._mine()
-        transaction = self.begin_write(mine, wait=wait)
-        try:
-            yield transaction
-            transaction.settle()
-            mine.commit()
-        finally:
-            mine.rollback()
-            self.end_write()
+        with mine.use():
+            transaction = self.begin_write(mine, wait=wait)
+            try:
+                yield transaction
+                transaction.settle()
+                mine.commit()
+            finally:
+                mine.rollback()
+                self.end_write()
+
+    def interrupt(self, thread: threading.Thread) -> None:
+        """End what a thread does in `read` or `write`, for good; what it has not committed is undone."""
+        for owner, connection in self._threads:
+            if owner is thread:
+                connection.interrupt()
 
     def close(self) -> None:
-        """Close what `read` and `write` opened; no thread may be inside them any more."""
-        for connection in self._threads:
-            connection.close()
+        """Close what `read` and `write` opened; a thread that is inside them still goes on to its end."""
+        for _, connection in self._threads:
+            connection.close_unless_used()
         self._gate.close()
         self.engine.dispose()
         self.presence.close()

@@ -58,10 +58,15 @@ class Gate:
         self._inside.release()
 
     def close(self) -> None:
-        """Close the files."""
-        files, self._files = self._files, []
-        for file in files:
-            os.close(file)
+        """Close the files; those of a writer who is inside still are left to the end of the process."""
+        if not self._inside.acquire(blocking=False):
+            return
+        try:
+            files, self._files = self._files, []
+            for file in files:
+                os.close(file)
+        finally:
+            self._inside.release()
 
 
 def open_beside(database: Path, path: Path, flags: int) -> int:

@@ -32,7 +32,7 @@ _due = (
     .where(_waiting, Job.run_at <= bindparam("now"))
     .order_by(Job.run_at, Job.id)
 )
-_DUE = Statement(_due.limit(LOOK))
+_DUE = Statement(_due.limit(LOOK).with_for_update(skip_locked=True))  # nothing on SQLite, which has one writer
 _far = _due.limit(FAR_LOOK).subquery()
 _of_one = func.row_number().over(
     partition_by=(_far.c.organization_id, _far.c.kind), order_by=(_far.c.run_at, _far.c.id)

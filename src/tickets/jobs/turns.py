@@ -36,12 +36,13 @@ class Turns:
         at most, as long as there is something else.
 
         Args:
-            due: jobs that may run, with `id`, `kind` and `organization_id`, those first that have waited longest.
+            due: jobs that may run, with `id`, `kind`, `organization_id` and `run_at`.
             free: threads without a job.
             running: jobs of the other threads.
         """
         waiting: dict[_Group, list[Row]] = {}
-        for row in due:
+        each = {row.id: row for row in due}
+        for row in sorted(each.values(), key=lambda one: (one.run_at, one.id)):
             waiting.setdefault(self._group(row), []).append(row)
         busy = Counter(map(self._group, running))
         chosen: list[Row] = []

@@ -29,6 +29,8 @@ log = structlog.get_logger("tickets")
 
 POLL = 1.0
 """Seconds after which a worker sees what another process enqueued."""
+LAST_TURN = 2.0
+"""Seconds in which jobs that took longer than they were waited for are given back."""
 GRACE = 5 * clock.SECOND
 """How long a job that is given back waits: its thread may go on until the process has ended."""
 
@@ -81,14 +83,16 @@ class Worker:
         self._news = threading.Event()
         self._stopping = False
         self._failing = False
-        self._patience = 0.0
+        self._is_given_up = False
+        self._threads: list[threading.Thread] = []
         self._dispatcher: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, in threads that do not keep the process alive."""
         self._dispatcher = threading.Thread(target=self._dispatch, name="jobs", daemon=True)
         for number in range(self._size):
-            threading.Thread(target=self._serve, name=f"job-{number}", daemon=True).start()
+            self._threads.append(threading.Thread(target=self._serve, name=f"job-{number}", daemon=True))
+            self._threads[-1].start()
         self._dispatcher.start()
 
     def wake(self) -> None:
@@ -103,20 +107,28 @@ class Worker:
         """
         if self._dispatcher is None:
             return
-        self._patience = patience
         self._stopping = True
         self._news.set()
-        self._dispatcher.join(patience + 0.5)
+        self._dispatcher.join(patience)
         for _ in range(self._size):
             self._inbox.put(None)
+        if self._dispatcher.is_alive():
+            self._give_up()
+            self._dispatcher.join(LAST_TURN)
+
+    def _give_up(self) -> None:
+        """End what jobs do in the database, so that it can be closed, and their jobs be given back."""
+        self._is_given_up = True
+        self._news.set()
+        for thread in self._threads:
+            self._database.interrupt(thread)
 
     def _dispatch(self) -> None:
         while not self._stopping:
             self._pause(self._guarded_turn())
-        deadline = time.monotonic() + self._patience
         seconds = self._guarded_turn()
-        while self._held and (left := deadline - time.monotonic()) > 0:
-            self._pause(min(left, seconds))
+        while self._held and not self._is_given_up:
+            self._pause(seconds)
             seconds = self._guarded_turn()
         self._guarded_turn(last=True)
 
@@ -144,7 +156,7 @@ class Worker:
         with self._database.read() as tx:
             first = queue.first_run_at(tx) if free else None
             slots = [] if self._stopping else self._schedule.due(tx)
-            others = self._look_far(tx, free) if free else []
+            others = self._look_far(tx, free) if first is not None and first <= moment else []
         beat = bool(self._held) and moment >= self._beat_at
         if outcomes or slots or beat or (last and self._held) or (first is not None and first <= moment):
             with self._database.write() as tx:
@@ -152,7 +164,7 @@ class Worker:
                 over = {job.lease for job, _ in outcomes}
                 gone = self._keep(tx, self._held.keys() - over - self._gone, beat=beat, last=last)
                 self._schedule.enqueue(tx, slots)
-                chosen = self._turns.choose([*others, *queue.due(tx)], free, self._running(over)) if free else []
+                chosen = self._turns.choose([*queue.due(tx), *others], free, self._running(over)) if free else []
                 taken = queue.claim(tx, chosen, until=clock.now() + self._lease)
                 first = queue.first_run_at(tx)
             self._note(outcomes, lost, taken)
@@ -218,7 +230,9 @@ class Worker:
 
     def _serve(self) -> None:
         while (job := self._inbox.get()) is not None:
-            self._outcomes.append((job, self._run(job)))
+            outcome = (job, self._run(job))
+            if not self._is_given_up:  # else it is given back, whatever became of it
+                self._outcomes.append(outcome)
             self._news.set()
 
     def _run(self, job: Claimed) -> _Failure | None:
@@ -233,6 +247,8 @@ class Worker:
             error, permanent, trace = type(unexpected).__name__, False, _trace(unexpected)
             forget_origin(unexpected)
         else:
+            return None
+        if self._is_given_up:
             return None
         dead = permanent or job.attempt >= kind.attempts
         say = log.error if dead else log.warning
