@@ -45,6 +45,7 @@ def keep_answers(bench: Bench, *, count: int, expires_at: int, scope: str) -> No
                 location=None,
                 etag=None,
                 body=b"{}",
+                size=2,
                 expires_at=expires_at,
             )
 
