@@ -120,6 +120,8 @@ class Plan:
         arguments = self._arguments(scope)
         if caller is not None:
             self.policy.check_parameters(caller, arguments)
+        if self._writes and self.long:
+            self._runtime.writer.expect_room(tenant_of(exchange), long=True)
         if self._body is not None:
             arguments["body"] = await self._read_body(scope, receive, exchange)
         elif exchange.sends_body:

@@ -179,12 +179,21 @@ class Writer:
         future.add_done_callback(_log_failure)
         return future
 
+    def expect_room(self, tenant: Tenant, *, long: bool) -> None:
+        """Refuse a write that would be one too many; who asks this early does nothing for it in vain.
+
+        Raises:
+            ServiceUnavailable: too many writes of the tenant wait already.
+        """
+        if tenant is None:
+            return  # the service's own work is bounded where it is made
+        if long and self._long[tenant] >= MOST_LONG_WAITING_OF_A_TENANT:
+            raise too_much("bulk changes and deletions")
+        if self._waiting.count(tenant) >= MOST_WAITING_OF_A_TENANT:
+            raise too_much("writes")
+
     def _enqueue(self, work: Work, tenant: Tenant, *, long: bool) -> _Outcome:
-        if tenant is not None:  # the service's own work is bounded where it is made
-            if long and self._long[tenant] >= MOST_LONG_WAITING_OF_A_TENANT:
-                raise too_much("bulk changes and deletions")
-            if self._waiting.count(tenant) >= MOST_WAITING_OF_A_TENANT:
-                raise too_much("writes")
+        self.expect_room(tenant, long=long)
         outcome = _Outcome(loop=asyncio.get_running_loop())
         self._waiting.add(tenant, _Waiting(work, outcome, long))
         if long:
