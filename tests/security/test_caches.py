@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tickets
-from tickets.contract.operation import MAX_CACHED_QUERY
+from tickets.contract.parameters import MAX_CACHED_QUERY
 from tickets.domain import words
 from tickets.http import redaction
 
@@ -18,13 +18,15 @@ BOUNDED = {
     "http.redaction._agent": "1024 agents of up to 1,000 bytes",
     "http.redaction._query": "256 queries of up to 500 bytes",
     "http.rate_limit.network_of": "4096 addresses, which the guard cuts",
-    "http.rate_limit._parsed": "1024 rates of up to 30 characters, as the contract has them",
-    "contract.operation.Plan.__init__": "256 valid queries of up to 256 bytes for each operation",
+    "contract.parameters.Parameters.__init__": "256 valid queries of up to 256 bytes for each operation",
     "domain.words._folded": "16384 words of up to 256 characters",
     "domain.listing.Listing.__init__": "64 statements for each list and way of asking, of up to 20 values a filter",
     "domain.records._update": "512 sets of columns",
     "clock._date": "4096 days",
     # Keyed by what the program says: a few entries for good.
+    "http.pages._version": "64 files of the service",
+    "http.rate_limit": "rates that the operator wrote",
+    "http.rate_limit._headers_of": "1024 combinations of those rates",
     "db.failures._uniques": "tables",
     "domain.entities._namers": "tables",
     "domain.passwords._common": "one",
