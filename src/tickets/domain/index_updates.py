@@ -3,15 +3,15 @@
 from typing import Any
 
 import structlog
-from sqlalchemy import and_, bindparam, case, delete, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, or_, select, true, update
 
 from tickets import clock
 from tickets.db import Bulk, Damaged, Row, Statement, Transaction
 from tickets.domain import jobs
-from tickets.domain.documents import TICKET, among, as_json, entries_of, prefixed, seen_by_contact, ticket_id_of
+from tickets.domain.documents import TICKET, among, as_json, entries_of, prefixed, sight, ticket_id_of
 from tickets.errors import ServiceUnavailable
-from tickets.models import Comment, PendingDocument, SearchDocument
-from tickets.models.search import INDEX
+from tickets.models import Comment, PendingDocument, SearchDocument, Ticket
+from tickets.models.search import INDEX, PLACES
 
 log = structlog.get_logger("tickets")
 
@@ -27,8 +27,9 @@ _comment = Comment.__table__.alias("comment")
 
 _is_ticket = _pending.comment_id.is_(None)
 _is_there = case((_is_ticket, TICKET.c.id), else_=_comment.c.id).is_not(None)
-_is_public = or_(_is_ticket, _comment.c.visibility == "public")
 _has_words = or_(_pending.words_changed, ~_is_there)
+# What is behind a long text is read with all of it: no visibility where words do not change, and no contact at all.
+_is_public = case((_is_ticket, true()), (_has_words, _comment.c.visibility == "public"), else_=_document.is_public)
 _texts = {
     "old_subject": _document.subject,
     "old_body": _document.body,
@@ -41,8 +42,6 @@ _CHANGES = Statement(
         *(_document.place.is_not(None).label("is_known"), _is_there.label("is_there"), _has_words.label("has_words")),
         *(_document.is_public.label("was_public"), _is_public.label("is_public")),
         _pending.seen_by.label("was_seen_by"),
-        case((and_(_is_there, _is_public), seen_by_contact), else_="").label("seen_by"),
-        # Not read, however long they are, where words do not change.
         *(case((_has_words, text)).label(name) for name, text in _texts.items()),
     )
     .select_from(PendingDocument.__table__)
@@ -54,6 +53,7 @@ _CHANGES = Statement(
     .where(_pending.place.in_(among("places")), _pending.error.is_(None))
     .order_by(_pending.place)
 )
+_CONTACTS = Statement(select(Ticket.id, Ticket.contact_id).where(Ticket.id.in_(among("tickets"))))
 _LEAVE = Bulk(INDEX, ("search_index", "rowid", "subject", "body", "seen_by"))
 _ENTER = Bulk(INDEX, ("rowid", "subject", "body", "seen_by"))
 ADD = Bulk(SearchDocument.__table__, ("place", "comment_id", "is_public", "entries", "subject", "body"))
@@ -159,17 +159,20 @@ def _try(tx: Transaction, places: list[int]) -> dict[int, str]:
 def _write(tx: Transaction, places: list[int]) -> None:
     """Change the index and the documents: in the order of places, for FTS5 writes a piece for each step back."""
     gone, made = list[int](), list[tuple[Any, ...]]()
+    tickets = as_json({place // PLACES for place in places})
+    contacts = {row.id: row.contact_id for row in tx.all(_CONTACTS, tickets=tickets)}
     for row in tx.all(_CHANGES, places=as_json(places)):
         old, new = (row.old_subject, row.old_body) if row.is_known else None, _words(row)
+        seen_by = sight(row.organization_id, contacts[row.place // PLACES]) if row.is_there and row.is_public else ""
         if old == new:
             if old is not None:
-                _show(tx, row)
+                _show(tx, row, seen_by)
             continue
         if old is not None:
             tx.bulk(_LEAVE, [("delete", row.place, *old, row.was_seen_by)])
             gone.append(row.place)
         if new is not None:
-            tx.bulk(_ENTER, [(row.place, *new, row.seen_by)])
+            tx.bulk(_ENTER, [(row.place, *new, seen_by)])
             made.append((row.place, row.comment_id, row.is_public, entries_of(row.subject, row.body), *new))
     if gone:
         tx.run(_DELETE, places=as_json(gone))
@@ -186,10 +189,10 @@ def _words(row: Row) -> tuple[str | None, ...] | None:
     return tuple(prefixed(row.organization_id, text) for text in (row.subject, row.body))
 
 
-def _show(tx: Transaction, row: Row) -> None:
+def _show(tx: Transaction, row: Row, seen_by: str) -> None:
     """Change who sees a document whose words stay as they are."""
     if row.was_public != row.is_public:
         tx.run(_SHOW, at=row.place, to_contact=row.is_public)
-    if row.was_seen_by != row.seen_by:
+    if row.was_seen_by != seen_by:
         tx.bulk(_LEAVE, [("delete", row.place, None, None, row.was_seen_by)])
-        tx.bulk(_ENTER, [(row.place, None, None, row.seen_by)])
+        tx.bulk(_ENTER, [(row.place, None, None, seen_by)])

@@ -26,28 +26,28 @@ _itself: ColumnElement[int] = bindparam("ticket_id") * PLACES
 _MARKED = ("place", "organization_id", "comment_id", "seen_by", "words_changed", "entries")
 
 
-def _mark_documents(where: ColumnElement[bool], sight: ColumnElement[str] = seen_by_contact) -> Statement:
+def _mark_documents(where: ColumnElement[bool], *, of_any: bool = False) -> Statement:
     """Make what marks documents that meet a condition as pending.
 
     Of one that is pending already, the word that the index has of who may see it stays noted.
 
     Args:
         where: which documents.
-        sight: the word of who may see them, as the index has it, if they are public.
+        of_any: whether they are of any tickets. Otherwise it takes the organization and, as the index has it, the word
+            of who may see them: a ticket has its contact behind its description, which may be long.
     """
-    documents = (
-        select(
-            _document.place,
-            TICKET.c.organization_id,
-            _document.comment_id,
-            case((_document.is_public, sight), else_=""),
-            bindparam("words_changed", type_=_pending.words_changed.type),
-            case((bindparam("words_changed"), _document.entries), else_=OVERHEAD) + bindparam("entries"),
-        )
-        .select_from(SearchDocument.__table__)
-        .join(TICKET, TICKET.c.id == ticket_id_of(_document.place))
-        .where(where)
-    )
+    organization_id: ColumnElement[int] = bindparam("organization_id")
+    seen_by = bindparam("seen_by", type_=String)
+    documents = select(
+        _document.place,
+        TICKET.c.organization_id if of_any else organization_id,
+        _document.comment_id,
+        case((_document.is_public, seen_by_contact if of_any else seen_by), else_=""),
+        bindparam("words_changed", type_=_pending.words_changed.type),
+        case((bindparam("words_changed"), _document.entries), else_=OVERHEAD) + bindparam("entries"),
+    ).where(where)
+    if of_any:
+        documents = documents.join_from(SearchDocument.__table__, TICKET, TICKET.c.id == ticket_id_of(_document.place))
     marking = upsert(PendingDocument).from_select(_MARKED, documents)
     both = {
         "words_changed": func.max(_pending.words_changed, marking.excluded.words_changed),
@@ -62,8 +62,9 @@ _in_ticket = _document.place.between(_itself, _itself + PLACES - 1)
 _MARK_NEW = Bulk(PendingDocument.__table__, _MARKED)
 _MARK_TICKET = _mark_documents(_document.place == _itself)
 _MARK_ALL_OF_TICKET = _mark_documents(_in_ticket)
-_MARK_SEEN = _mark_documents(and_(_in_ticket, _document.is_public), bindparam("seen_by", type_=String))
+_MARK_SEEN = _mark_documents(and_(_in_ticket, _document.is_public))
 _MARK_COMMENT = _mark_documents(_document.comment_id == bindparam("comment_id"))
+_CONTACT = Statement(select(Ticket.organization_id, Ticket.contact_id).where(Ticket.id == bindparam("ticket_id")))
 _MARK_AGAIN, _MARK_COMMENT_AGAIN = (
     Statement(
         update(PendingDocument)
@@ -122,30 +123,24 @@ def created(tx: Transaction, model: type[Base], row: Row) -> None:
 def updated(tx: Transaction, model: type[Base], old: Row, new: Row) -> None:
     """Follow what was changed in a ticket or comment."""
     if model is Ticket:
-        if old.contact_id != new.contact_id:  # first: what is marked later has the new contact
-            was = sight(old.organization_id, old.contact_id)
-            _mark(tx, _MARK_SEEN, words_changed=False, ticket_id=new.id, seen_by=was)
+        if old.contact_id != new.contact_id:
+            _mark(tx, _MARK_SEEN, _seen(old), words_changed=False, ticket_id=new.id)
         if (old.subject, old.description) != (new.subject, new.description):
             entries = entries_of(new.subject, new.description)
-            if not _mark(tx, _MARK_TICKET, entries, ticket_id=new.id):  # it is pending since it was made
+            if not _mark(tx, _MARK_TICKET, _seen(old), entries, ticket_id=new.id):  # it is pending since it was made
                 _touched(tx, tx.all(_MARK_AGAIN, place=new.id * PLACES, more=entries))
     elif model is Comment:
-        words_changed = (old.ticket_id, old.body) != (new.ticket_id, new.body)
-        if words_changed or old.visibility != new.visibility:
-            more = entries_of(new.body) if old.body != new.body else 0
-            there = _mark(tx, _MARK_COMMENT, more, words_changed=words_changed, comment_id=new.id)
-            if not _any_of(there, new.ticket_id):
-                there = _touched(tx, tx.all(_MARK_COMMENT_AGAIN, comment_id=new.id, more=entries_of(new.body)))
-            if not _any_of(there, new.ticket_id):
-                _mark_said(tx, new)
+        changed = ("ticket_id", "body", "visibility")
+        if any(getattr(old, name) != getattr(new, name) for name in changed):
+            _say_anew(tx, old, new)
 
 
 def removed(tx: Transaction, model: type[Base], row: Row) -> None:
     """Take out a ticket with its comments, or a comment, before it is deleted."""
     if model is Ticket:
-        _mark(tx, _MARK_ALL_OF_TICKET, ticket_id=row.id)
+        _mark(tx, _MARK_ALL_OF_TICKET, _seen(row), ticket_id=row.id)
     elif model is Comment:
-        _mark(tx, _MARK_COMMENT, comment_id=row.id)
+        _mark(tx, _MARK_COMMENT, _seen_in_ticket(tx, row), comment_id=row.id)
 
 
 def forgetting(model: type[Base], ids: Select[Any]) -> Callable[..., None]:
@@ -155,13 +150,11 @@ def forgetting(model: type[Base], ids: Select[Any]) -> Callable[..., None]:
         model: which of the two.
         ids: selects theirs.
     """
-    few = (
-        and_(_document.comment_id.is_(None), TICKET.c.id.in_(ids)) if model is Ticket else _document.comment_id.in_(ids)
-    )
-    mark = _mark_documents(few)
+    is_one = and_(_document.comment_id.is_(None), TICKET.c.id.in_(ids))
+    mark = _mark_documents(is_one if model is Ticket else _document.comment_id.in_(ids), of_any=True)
 
     def forget(tx: Transaction, **values: Any) -> None:
-        _mark(tx, mark, **values)
+        _mark(tx, mark, {}, **values)
 
     return forget
 
@@ -172,14 +165,42 @@ def index(tx: Transaction, first: int, last: int) -> None:
     tx.run(_ENTER_ALL, first=first * PLACES, last=(last + 1) * PLACES - 1)
 
 
+def _say_anew(tx: Transaction, old: Row, new: Row) -> None:
+    """Follow a comment that changes, at its place, or behind the others of the ticket that it moves to."""
+    entries = entries_of(new.body)
+    there = _mark(
+        tx, _MARK_COMMENT, _seen_in_ticket(tx, old), entries if old.body != new.body else 0, comment_id=new.id
+    )
+    if not _any_of(there, new.ticket_id):
+        there = _touched(tx, tx.all(_MARK_COMMENT_AGAIN, comment_id=new.id, more=entries))
+    if not _any_of(there, new.ticket_id):
+        _mark_said(tx, new)
+
+
 def _any_of(places: Sequence[int], ticket_id: int) -> bool:
     return any(place // PLACES == ticket_id for place in places)
 
 
+def _seen(ticket: Row) -> dict[str, Any]:
+    """Say whose a ticket is, and which word the index has of who may see it."""
+    of = ticket.organization_id
+    return {"organization_id": of, "seen_by": sight(of, ticket.contact_id)}
+
+
+def _seen_in_ticket(tx: Transaction, comment: Row) -> dict[str, Any]:
+    return _seen(tx.known(_CONTACT, ticket_id=comment.ticket_id)[0])
+
+
 def _mark(
-    tx: Transaction, marking: Statement, entries: int = 0, *, words_changed: bool = True, **values: Any
+    tx: Transaction,
+    marking: Statement,
+    seen: dict[str, Any],
+    entries: int = 0,
+    *,
+    words_changed: bool = True,
+    **values: Any,
 ) -> list[int]:
-    return _touched(tx, tx.all(marking, entries=entries, words_changed=words_changed, **values))
+    return _touched(tx, tx.all(marking, entries=entries, words_changed=words_changed, **seen, **values))
 
 
 def _touched(tx: Transaction, rows: Sequence[Row]) -> list[int]:
