@@ -159,10 +159,15 @@ class TestLater:
         assert len(firm.found("printer")) == 3
 
     def test_a_change_that_is_undone_leaves_nothing(self, bench: Bench, firm: Firm):
-        with bench.database.write() as tx, pytest.raises(ZeroDivisionError), tx.savepoint():
+        def raise_a_ticket_and_fail(tx):
+            with tx.savepoint():
+                firm.raising("printer", LONG)(tx)
+                raise ZeroDivisionError
+
+        with bench.database.write() as tx:
             tx.on_loop = True
-            firm.raising("printer", LONG)(tx)
-            raise ZeroDivisionError
+            with pytest.raises(ZeroDivisionError):
+                raise_a_ticket_and_fail(tx)
         assert (pending(bench), waiting(bench)) == ([], [])
 
     def test_no_transaction_of_the_job_writes_more_than_others_wait_for(self, bench: Bench, firm: Firm):
