@@ -38,6 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with Database(Settings(var_dir=Path(folder))) as database:
             migrations.upgrade(database)
+            Settings(var_dir=Path(folder)).make_secret_key()
             with database.write() as tx:
                 acme = organizations.create(tx, name="Acme")
                 ada = users.create(tx, SYSTEM, acme.id, email=KNOWN, name="Ada", role="admin")

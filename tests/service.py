@@ -18,7 +18,10 @@ from tickets.db import Database
 from tickets.http.server import configuration
 from tickets.settings import Settings
 
-UNLIMITED = {f"rate_limit_{policy}": "1000000/second" for policy in ("anonymous", "session", "auth", "login")}
+UNLIMITED = {
+    f"rate_limit_{policy}": "1000000/second"
+    for policy in ("anonymous", "session", "account", "organization", "auth", "login", "pages")
+}
 
 
 def free_port() -> int:
@@ -56,8 +59,16 @@ class ThreadService:
 class ProcessService:
     """The service as a process of its own: what can be killed, starved or cut off."""
 
-    def __init__(self, var_dir: Path, *, port: int | None = None, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        var_dir: Path,
+        *,
+        port: int | None = None,
+        env: dict[str, str] | None = None,
+        open_files: int | None = None,
+    ) -> None:
         self.var_dir = var_dir
+        self.open_files = open_files
         self.port = port or free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.settings = Settings(var_dir=var_dir)
@@ -76,8 +87,11 @@ class ProcessService:
     def start(self) -> "subprocess.Popen[bytes]":
         """Start it, or start it again."""
         with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "tickets", "serve", "--port", str(self.port)]
+            if self.open_files is not None:
+                command = ["/bin/sh", "-c", f'ulimit -n {self.open_files}; exec "$@"', "sh", *command]
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tickets", "serve", "--port", str(self.port)],
+                command,
                 env=self.env,
                 stdout=log,
                 stderr=log,

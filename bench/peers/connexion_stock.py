@@ -43,6 +43,7 @@ DATABASE = Database(SETTINGS)
 DOCUMENT = Document(shipped("openapi.yaml"))
 SERVICES = Services(
     settings=SETTINGS,
+    database=DATABASE,
     document=DOCUMENT,
     cursors=Cursors(SETTINGS.signing_keys()),
     tokens=AccessTokens(SETTINGS.signing_keys(), SETTINGS.access_token_seconds),

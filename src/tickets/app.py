@@ -1,8 +1,9 @@
 """Wiring: the one place where everything meets."""
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -18,10 +19,12 @@ from tickets import __version__, clock, migrations
 from tickets.contract.authentication import BareSecurityMiddleware
 from tickets.contract.document import Document
 from tickets.contract.operation import OperationMiddleware, Runtime
+from tickets.contract.policy import scopes_of_roles
 from tickets.contract.resolver import TagResolver
 from tickets.contract.routing import StrictRoutingMiddleware
 from tickets.db import Database
-from tickets.domain import jobs
+from tickets.domain import first_start, jobs
+from tickets.domain.access import Rights
 from tickets.domain.one_time_secrets import OneTimeSecrets
 from tickets.errors import (
     InternalError,
@@ -32,6 +35,7 @@ from tickets.errors import (
     Problem,
     Unauthorized,
     UnsupportedMediaType,
+    forget_origin,
 )
 from tickets.http import pages, problems
 from tickets.http.audit import Audit
@@ -71,15 +75,18 @@ def create_app(settings: Settings) -> App:
     """
     document = Document(shipped("openapi.yaml"))
     database = Database(settings)
-    secrets = settings.signing_keys()
+    with Database(settings) as first:  # closed again: what serves opens its own once it is asked for something
+        secrets = first_start.signing_keys(settings, first)
     worker = Worker(settings, database, threads=settings.worker_threads)
     services = Services(
         settings=settings,
+        database=database,
         document=document,
         cursors=Cursors(secrets),
         tokens=AccessTokens(secrets, settings.access_token_seconds),
         one_time=OneTimeSecrets(secrets),
         failed_logins=FailedLogins(settings),
+        rights=Rights(scopes_of_roles(document)),
         revision=migrations.head(),
         started_at=clock.now(),
     )
@@ -97,7 +104,7 @@ def create_app(settings: Settings) -> App:
     authenticator = Authenticator(runtime.reader, runtime.writer, services.tokens)
     refusals = Refusals(runtime.limiter, authenticator)
     app = _connexion_app(document, runtime, authenticator, refusals, _lifespan(runtime, database, worker))
-    return Guard(app, settings, document, refusals=refusals, audit=runtime.audit)
+    return Guard(app, settings, document, limiter=runtime.limiter, refusals=refusals, audit=runtime.audit)
 
 
 def _connexion_app(
@@ -134,21 +141,31 @@ def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
+        database.presence.enter()  # though nobody may ask for anything for long: it is in use
         if runtime.services.settings.worker_threads:
             worker.start()
         runtime.audit.start()
         with counting_alone(database.path):
             yield
-        runtime.pool.close()
-        runtime.bodies.close()
-        await runtime.writer.finish()  # whose write had begun when the server gave up still gets an answer, and a row
-        await runtime.audit.close()
-        await runtime.writer.close()
-        worker.stop(WORKER_PATIENCE)
-        runtime.reader.close()
-        database.close()
+        # Nobody takes a new job from here on. Those that run have as long as the rest of this takes, at least; who
+        # overstays is given back, and keeps its connection until it ends or the process does.
+        stopping = asyncio.get_running_loop().run_in_executor(None, worker.stop, WORKER_PATIENCE)
+        async with AsyncExitStack() as ending:  # from the last to the first, whatever fails among them
+            ending.callback(database.close)
+            ending.callback(runtime.reader.close)
+            ending.push_async_callback(_finished, stopping)
+            ending.push_async_callback(runtime.writer.close)
+            ending.push_async_callback(runtime.audit.close)
+            # Whose write had begun when the server gave up still gets an answer, and a row.
+            ending.push_async_callback(runtime.writer.finish)
+            ending.callback(runtime.bodies.close)
+            ending.callback(runtime.pool.close)
 
     return lifespan
+
+
+async def _finished(future: asyncio.Future[None]) -> None:
+    await future
 
 
 async def _answer_failure(
@@ -160,6 +177,7 @@ async def _answer_failure(
     problem = _problem_of(error, document.methods(path))
     if isinstance(problem, InternalError):
         log.error("failed", request_id=exchange.request_id, path=exchange.path, exc_info=error)
+    forget_origin(error)
     problem = await refusals.charge(request.scope, problem)
     response = problems.render(problem, path=path, request_id=exchange.request_id)
     headers = {name.decode(): value.decode() for name, value in response.headers}

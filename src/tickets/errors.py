@@ -44,6 +44,18 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
 
+def forget_origin(error: BaseException | None) -> None:
+    """Drop where an error was raised, and what it was raised from; the same of each error before it.
+
+    A traceback holds the frames of the request, and those its body. When one of the frames holds the error too, only
+    the garbage collector would free all of it, and it looks seldom. Whoever has dealt with an error calls this.
+    """
+    while error is not None:
+        before = error.__cause__ or error.__context__
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        error = before
+
+
 class InternalError(Problem):
     """Something failed that should not have."""
 
@@ -120,6 +132,10 @@ class TicketFull(Problem):
     status, code, title = 409, "ticket_full", "The ticket is full"
 
 
+class TooManyKeys(Problem):
+    status, code, title = 409, "too_many_keys", "Too many API keys"
+
+
 class UserInactive(Problem):
     status, code, title = 409, "user_inactive", "The user is deactivated"
 
@@ -134,6 +150,10 @@ class InvalidTransition(Problem):
 
 class IdempotencyInProgress(Problem):
     status, code, title = 409, "idempotency_in_progress", "Still being processed"
+
+
+class IdempotencyAnswerGone(Problem):
+    status, code, title = 409, "idempotency_answer_gone", "Done, but the answer is gone"
 
 
 class PreconditionFailed(Problem):

@@ -140,6 +140,7 @@ class Authenticator:
             name=found.name,
             scopes=frozenset({"*"}),
             session_id=found.id,
+            is_verified=found.email_verified_at is not None,
         )
         return _known(caller, scope)
 

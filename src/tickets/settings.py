@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,8 @@ _LONGEST = 3_600
 SMTP_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 """How mail can be sent, with the usual ports."""
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(?:([1-9][0-9]{0,4})[ ]?)?(second|minute|hour|day)")
+_MAPPED = 96
+"""Bits of an IPv6 address before the IPv4 address that it stands for (RFC 4291, 2.5.5.2)."""
 _CHECKOUT = Path(__file__).parents[2]
 
 
@@ -66,7 +69,15 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(word) for word in _words(text))
+    return tuple(_unmapped(ip_network(word)) for word in _words(text))
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Write a network of IPv4 addresses in the form of IPv6 as one of IPv4."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return (
+        network if mapped is None or network.prefixlen < _MAPPED else IPv4Network((mapped, network.prefixlen - _MAPPED))
+    )
 
 
 def _database_url(text: str) -> str:
@@ -154,12 +165,16 @@ class Settings:
         database_url: SQLAlchemy URL; the default is ``tickets.db`` under `var_dir`.
         env: ``development`` or ``production``.
         secret_key: signs tokens and cursors and seals stored secrets, at least 32 characters; made on first start
-            for the embedded default, required in production. Several, separated by commas, while one replaces
-            another: the first signs, all are accepted.
+            for the embedded default, and never again in silence; required in production. Several, separated by commas,
+            while one replaces another: the first signs, all are accepted.
         rate_limit_api_key: requests an API key may make, like ``5/second``.
         rate_limit_session: requests a user may make with sessions.
+        rate_limit_account: requests all API keys and sessions of a user may make together, those keys apart that have a
+            limit of their own.
+        rate_limit_organization: requests those of an organization may make together.
         rate_limit_anonymous: requests an IP address may make without valid credentials.
         rate_limit_auth: requests an IP address may make to sign up, in and out.
+        rate_limit_pages: pages, and files of pages, that an IP address may ask for.
         rate_limit_login: wrong passwords that are heard from an IP address.
         access_token_seconds: how long an access token is good.
         session_seconds: how long a session can be prolonged.
@@ -172,13 +187,15 @@ class Settings:
         sqlite_synchronous: ``FULL`` (what was acknowledged is on disk) or ``NORMAL``.
         max_body_bytes: largest request body.
         request_timeout: seconds a request may take to arrive, and a client may take nothing of its answer.
-        max_connections: connections served at once; more get a 503.
+        max_connections: connections served at once; more get a 503, except for health.
+        max_connections_per_address: how many of them may be of one IP address, trusted proxies excepted; the default
+            is half of `max_connections`.
         worker_threads: jobs the service runs at once beside requests; 0 leaves all to ``flask tickets worker``.
         worker_lease: seconds after which the jobs of a worker that died are run by another.
         audit: ``on``, or ``off`` for no audit log.
         audit_flush_seconds: how long the audit entries of reads and refusals wait to be stored together.
         audit_keep_days: how long entries of the audit log are kept.
-        events_keep_days: how long events are kept that no history needs.
+        events_keep_days: how long events are listed; what the history of a ticket needs of them is kept longer.
         smtp_url: the server that takes mail; without one, mail is written to `mail_dir`.
         mail_dir: folder for mail as files; the default is ``mail`` under `var_dir`.
         mail_from: whom mail is from.
@@ -192,8 +209,11 @@ class Settings:
     secret_key: str = _setting(str, default="", repr=False)
     rate_limit_api_key: str = _setting(_rate, default="5/second")
     rate_limit_session: str = _setting(_rate, default="60/minute")
+    rate_limit_account: str = _setting(_rate, default="25/second")
+    rate_limit_organization: str = _setting(_rate, default="100/second")
     rate_limit_anonymous: str = _setting(_rate, default="30/minute")
     rate_limit_auth: str = _setting(_rate, default="100/15 minute")
+    rate_limit_pages: str = _setting(_rate, default="300/minute")
     rate_limit_login: str = _setting(_rate, default="10/minute")
     access_token_seconds: int = _setting(_positive, default=86_400)
     session_seconds: int = _setting(_positive, default=30 * 86_400)
@@ -205,6 +225,7 @@ class Settings:
     max_body_bytes: int = _setting(_positive, default=1_048_576)
     request_timeout: int = _setting(_positive, default=20)
     max_connections: int = _setting(_positive, default=2_000)
+    max_connections_per_address: int | None = _setting(_positive)
     worker_threads: int = _setting(_not_negative, default=4)
     worker_lease: int = _setting(_positive, default=30)
     audit: str = _setting(_one_of("on", "off"), default="on")
@@ -256,29 +277,65 @@ class Settings:
     def _secret_keys(self) -> list[str]:
         return [key.strip() for key in self.secret_key.split(",")] if self.secret_key else []
 
-    def reset_link(self, token: str) -> str:
-        """Make the address of the page where a password is set with a token."""
-        return (self.password_reset_url or RESET_PAGE.format("http://127.0.0.1:8080")).replace("{token}", token)
+    def reset_link(self, token: str, page: str = "") -> str:
+        """Make the address of the page where a password is set with a token.
+
+        Args:
+            token: for it.
+            page: the page as the process knew it that was asked; a worker of its own does not know where it serves.
+        """
+        return (page or self.password_reset_url or RESET_PAGE.format("http://127.0.0.1:8080")).replace("{token}", token)
+
+    def connections_of_an_address(self) -> int:
+        """Tell how many connections of one IP address are served at once."""
+        return min(self.max_connections, self.max_connections_per_address or max(1, self.max_connections // 2))
 
     def signing_keys(self) -> list[bytes]:
-        """Return the secret keys, of which the first signs.
+        """Return the secret keys, of which the first signs; they are read once, and stay what they were.
 
-        The embedded default makes one on first use, readable by its owner only.
+        Raises:
+            SettingsError: there is none, or it is damaged.
         """
+        return self._signing_keys
+
+    @property
+    def _secret_file(self) -> Path:
+        return self.var_dir / "secret.key"
+
+    @cached_property
+    def _signing_keys(self) -> list[bytes]:
         if self.secret_key:
             return [key.encode() for key in self._secret_keys()]
-        file = self.var_dir / "secret.key"
-        if not file.exists():
-            # Whole or not at all: a key that was cut off would be one that anybody can guess.
-            draft = file.with_name(f"secret.key.{secrets.token_hex(4)}")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
-                new.write(secrets.token_urlsafe(48))
-                new.flush()
-                os.fsync(new.fileno())
-            with contextlib.suppress(FileExistsError):  # another process was first, and its key counts
-                os.link(draft, file)
-            draft.unlink()
-        key = file.read_bytes()
+        try:
+            key = self._secret_file.read_bytes()
+        except FileNotFoundError:
+            raise SettingsError(
+                f"{self._secret_file} is gone: put it back. To start with a new key on purpose, write 32 or more "
+                "random characters into it, or set TICKETS_SECRET_KEY; that ends all sessions, and with them mailed "
+                "codes and links, mail that waits, cursors, and answers kept for Idempotency-Keys that show a secret."
+            ) from None
         if len(key) < MIN_SECRET:
-            raise SettingsError(f"{file.name} is damaged: put the old key back, or delete the file for a new one.")
+            raise SettingsError(
+                f"{self._secret_file.name} is damaged: put the old key back, or write 32 or more random characters "
+                "into it to start with a new one."
+            )
         return [key]
+
+    @property
+    def has_secret_key(self) -> bool:
+        """Whether there is a secret key."""
+        return bool(self.secret_key) or self._secret_file.exists()
+
+    def make_secret_key(self) -> None:
+        """Make the secret key of the embedded default, readable by its owner only, unless another process did."""
+        file = self._secret_file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all: a key that was cut off would be one that anybody can guess.
+        draft = file.with_name(f"secret.key.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+            new.write(secrets.token_urlsafe(48))
+            new.flush()
+            os.fsync(new.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was first, and its key counts
+            os.link(draft, file)
+        draft.unlink()

@@ -26,6 +26,9 @@ Email: TypeAlias = str
 Name: TypeAlias = str
 
 
+NewName: TypeAlias = str
+
+
 Seconds: TypeAlias = int
 
 
@@ -69,13 +72,13 @@ class OrganizationSettingsUpdate(TypedDict):
 
 
 class OrganizationCreate(TypedDict):
-    name: Name
+    name: NewName
     slug: Slug
     settings: NotRequired[OrganizationSettingsUpdate]
 
 
 class OrganizationUpdate(TypedDict):
-    name: NotRequired[Name]
+    name: NotRequired[NewName]
     slug: NotRequired[Slug]
     settings: NotRequired[OrganizationSettingsUpdate]
     version: NotRequired[Version]
@@ -102,14 +105,14 @@ class User(TypedDict):
 
 class UserCreate(TypedDict):
     email: Email
-    name: Name
+    name: NewName
     role: AssignableRole
     is_active: NotRequired[bool]
 
 
 class UserUpdate(TypedDict):
     email: NotRequired[Email]
-    name: NotRequired[Name]
+    name: NotRequired[NewName]
     role: NotRequired[AssignableRole]
     is_active: NotRequired[bool]
     version: NotRequired[Version]
@@ -127,8 +130,8 @@ RefreshToken: TypeAlias = str
 class RegisterRequest(TypedDict):
     email: Email
     password: Password
-    name: Name
-    organization_name: NotRequired[Name]
+    name: NewName
+    organization_name: NotRequired[NewName]
     organization_slug: NotRequired[Slug]
 
 
@@ -191,12 +194,12 @@ class Team(TypedDict):
 
 
 class TeamCreate(TypedDict):
-    name: Name
+    name: NewName
     description: NotRequired[TeamDescription]
 
 
 class TeamUpdate(TypedDict):
-    name: NotRequired[Name]
+    name: NotRequired[NewName]
     description: NotRequired[TeamDescription]
     version: NotRequired[Version]
 
@@ -225,6 +228,9 @@ class SlaTargets(TypedDict):
 ExternalId: TypeAlias = str | None
 
 
+NewExternalId: TypeAlias = str | None
+
+
 ExternalIdFilter: TypeAlias = str
 
 
@@ -246,15 +252,15 @@ class Contact(TypedDict):
 
 class ContactCreate(TypedDict):
     email: Email
-    name: Name
-    external_id: NotRequired[ExternalId | None]
+    name: NewName
+    external_id: NotRequired[NewExternalId | None]
     attributes: NotRequired[Fields]
 
 
 class ContactUpdate(TypedDict):
     email: NotRequired[Email]
-    name: NotRequired[Name]
-    external_id: NotRequired[ExternalId | None]
+    name: NotRequired[NewName]
+    external_id: NotRequired[NewExternalId | None]
     attributes: NotRequired[Fields]
     version: NotRequired[Version]
 
@@ -274,6 +280,9 @@ TicketSource: TypeAlias = Literal['api', 'import', 'simulation']
 TicketSubject: TypeAlias = str
 
 
+NewTicketSubject: TypeAlias = str
+
+
 TicketDescription: TypeAlias = str
 
 
@@ -287,6 +296,9 @@ TicketCreatorId: TypeAlias = int | None
 
 
 Tag: TypeAlias = str
+
+
+NewTag: TypeAlias = str
 
 
 TicketExpansion: TypeAlias = Literal['contact', 'assignee', 'team', 'comments', 'history', 'sla']
@@ -434,7 +446,7 @@ class ApiKeyCreated(TypedDict):
 
 
 class ApiKeyCreate(TypedDict):
-    name: Name
+    name: NewName
     user_id: NotRequired[Id]
     scopes: NotRequired[list[Scope]]
     expires_at: NotRequired[ApiKeyExpiry | None]
@@ -527,7 +539,7 @@ class Meta(TypedDict):
     uptime_seconds: float
 
 
-ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'invalid_credentials', 'invalid_code', 'forbidden', 'email_not_verified', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'already_merged', 'already_replaced', 'in_use', 'last_admin', 'ticket_full', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
+ProblemCode: TypeAlias = Literal['invalid_request', 'unauthorized', 'invalid_credentials', 'invalid_code', 'forbidden', 'email_not_verified', 'insufficient_scope', 'not_found', 'method_not_allowed', 'request_timeout', 'conflict', 'already_exists', 'already_merged', 'already_replaced', 'too_many_keys', 'in_use', 'last_admin', 'ticket_full', 'user_inactive', 'version_conflict', 'invalid_transition', 'idempotency_in_progress', 'idempotency_answer_gone', 'precondition_failed', 'payload_too_large', 'uri_too_long', 'unsupported_media_type', 'idempotency_key_reused', 'rate_limited', 'headers_too_large', 'internal_error', 'service_unavailable']
 
 
 ProblemError = TypedDict(
@@ -696,14 +708,14 @@ class SlaPolicy(TypedDict):
 
 
 class SlaPolicyCreate(TypedDict):
-    name: Name
+    name: NewName
     position: NotRequired[SlaPosition]
     conditions: NotRequired[SlaConditionsInput]
     targets: SlaTargets
 
 
 class SlaPolicyUpdate(TypedDict):
-    name: NotRequired[Name]
+    name: NotRequired[NewName]
     position: NotRequired[SlaPosition]
     conditions: NotRequired[SlaConditionsInput]
     targets: NotRequired[SlaTargets]
@@ -711,6 +723,9 @@ class SlaPolicyUpdate(TypedDict):
 
 
 Tags: TypeAlias = list[Tag]
+
+
+NewTags: TypeAlias = list[NewTag]
 
 
 class TicketSlaPolicy(TypedDict):
@@ -768,19 +783,19 @@ class Ticket(TypedDict):
 
 
 class TicketCreate(TypedDict):
-    subject: TicketSubject
+    subject: NewTicketSubject
     description: TicketDescription
     priority: NotRequired[Literal['low', 'medium', 'high', 'urgent']]
     type: NotRequired[Literal['question', 'incident', 'problem', 'task']]
     contact_id: NotRequired[Id]
     assignee_id: NotRequired[TicketAssigneeId | None]
     team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
+    tags: NotRequired[NewTags]
     custom_fields: NotRequired[Fields]
 
 
 class TicketUpdate(TypedDict):
-    subject: NotRequired[TicketSubject]
+    subject: NotRequired[NewTicketSubject]
     description: NotRequired[TicketDescription]
     status: NotRequired[TicketStatus]
     priority: NotRequired[TicketPriority]
@@ -788,13 +803,13 @@ class TicketUpdate(TypedDict):
     contact_id: NotRequired[Id]
     assignee_id: NotRequired[TicketAssigneeId | None]
     team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
+    tags: NotRequired[NewTags]
     custom_fields: NotRequired[Fields]
     version: NotRequired[Version]
 
 
 class TicketReplace(TypedDict):
-    subject: TicketSubject
+    subject: NewTicketSubject
     description: TicketDescription
     status: TicketStatus
     priority: TicketPriority
@@ -802,13 +817,13 @@ class TicketReplace(TypedDict):
     contact_id: Id
     assignee_id: NotRequired[TicketAssigneeId | None]
     team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
+    tags: NotRequired[NewTags]
     custom_fields: NotRequired[Fields]
     version: NotRequired[Version]
 
 
 class TicketBulkPatch(TypedDict):
-    subject: NotRequired[TicketSubject]
+    subject: NotRequired[NewTicketSubject]
     description: NotRequired[TicketDescription]
     status: NotRequired[TicketStatus]
     priority: NotRequired[TicketPriority]
@@ -816,7 +831,7 @@ class TicketBulkPatch(TypedDict):
     contact_id: NotRequired[Id]
     assignee_id: NotRequired[TicketAssigneeId | None]
     team_id: NotRequired[TicketTeamId | None]
-    tags: NotRequired[Tags]
+    tags: NotRequired[NewTags]
     custom_fields: NotRequired[Fields]
 
 

@@ -9,6 +9,7 @@ import time_machine
 from api.checks import NOBODY, ids, made, problem
 from factories import Client
 from tickets.clock import parse_rfc3339
+from tickets.domain import api_keys
 
 
 class TestListApiKeys:
@@ -52,14 +53,14 @@ class TestCreateApiKey:
                 problem(response, 403, "insufficient_scope", "/scopes")
             problem(client.post("/api-keys", json={"name": "K"}), 403, "insufficient_scope", "/scopes")
 
-    def test_whose_own_address_is_not_verified_makes_none_that_would_outlast_them(self, tenant):
+    def test_whose_own_address_is_not_verified_makes_none_that_would_outlast_them_and_revokes_none(self, tenant):
         client = tenant.signed_in("admin", vouched=False)
         colleague = tenant.user("agent")
         for body in ({"name": "K"}, {"name": "K", "user_id": colleague.id}):
             problem(client.post("/api-keys", json=body), 403, "email_not_verified")
         old = tenant.create("/api-keys", name="Robot", user_id=colleague.id)
         problem(client.post(f"/api-keys/{old['id']}/rotate", json={}), 403, "email_not_verified")
-        assert client.delete(f"/api-keys/{old['id']}").status_code == 204
+        problem(client.delete(f"/api-keys/{old['id']}"), 403, "email_not_verified")
 
     def test_an_operator_gets_keys_from_the_command_line_only(self, tenant, admin):
         response = admin.post("/api-keys", json={"name": "K", "user_id": tenant.user("platform").id})
@@ -105,6 +106,81 @@ class TestCreateApiKey:
     )
     def test_what_is_no_time_is_a_400(self, admin, given):
         problem(admin.post("/api-keys", json={"name": "K", "expires_at": given}), 400, "invalid_request", "/expires_at")
+
+
+class TestTooManyKeys:
+    @pytest.fixture
+    def full(self, tenant):
+        """Whoever has as many keys as anybody may have, one of them made over the API."""
+        user = tenant.user("agent")
+        key = tenant.create("/api-keys", name="First", user_id=user.id)
+        for _ in range(99):
+            tenant.key(user)
+        return user, key
+
+    @staticmethod
+    def make(admin, user, **values):
+        return admin.post("/api-keys", json={"name": "K", "user_id": user.id, **values})
+
+    def test_the_101st_is_a_409_that_says_to_revoke_one(self, tenant, admin, full):
+        user, key = full
+        assert "revoke one" in problem(self.make(admin, user), 409, "too_many_keys")["detail"]
+        made(self.make(admin, tenant.user("agent")))
+        assert admin.delete(f"/api-keys/{key['id']}").status_code == 204
+        made(self.make(admin, user))
+        problem(self.make(admin, user), 409, "too_many_keys")
+
+    def test_what_has_expired_does_not_count(self, admin, full):
+        user, key = full
+        admin.delete(f"/api-keys/{key['id']}")
+        with time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC), tick=False) as clock:
+            made(self.make(admin, user, expires_at="2031-01-01T00:01:00Z"))
+            problem(self.make(admin, user), 409, "too_many_keys")
+            clock.shift(timedelta(seconds=60))
+            made(self.make(admin, user))
+            problem(self.make(admin, user), 409, "too_many_keys")
+
+    def test_a_replacement_is_none_more_unless_both_live(self, admin, full):
+        user, key = full
+        rotate = f"/api-keys/{key['id']}/rotate"
+        problem(admin.post(rotate, json={"overlap_seconds": 1}), 409, "too_many_keys")
+        new = made(admin.post(rotate, json={}))
+        made(admin.post(f"/api-keys/{new['id']}/rotate", json={"overlap_seconds": 0}))
+        problem(self.make(admin, user), 409, "too_many_keys")
+
+    def test_of_a_chain_of_replacements_two_live(self, tenant, admin):
+        user = tenant.user("agent")
+        for _ in range(98):
+            tenant.key(user)
+        chain = [tenant.create("/api-keys", name="First", user_id=user.id)]
+        for _ in range(3):
+            chain.append(made(admin.post(f"/api-keys/{chain[-1]['id']}/rotate", json={"overlap_seconds": 2_592_000})))
+        statuses = []
+        for key in chain:
+            with Client(tenant.origin, key["key"]) as client:
+                statuses.append(client.get("/tickets").status_code)
+        assert statuses == [401, 401, 200, 200]
+        problem(self.make(admin, user), 409, "too_many_keys")
+
+    def test_a_key_and_its_successor_share_one_limit(self, tenant, admin):
+        user = tenant.user("agent")
+        key = tenant.key(user, rate_limit="3/day", name="Limited")
+        [shown] = admin.get("/api-keys", params={"user_id": user.id}).json()["data"]
+        new = made(admin.post(f"/api-keys/{shown['id']}/rotate", json={"overlap_seconds": 3600}))
+        assert new["rate_limit"] == "3/day"
+        with (
+            time_machine.travel(datetime.now(UTC), tick=False),
+            Client(tenant.origin, key) as old,
+            Client(tenant.origin, new["key"]) as successor,
+        ):
+            statuses = [client.get("/tickets").status_code for client in (old, successor, old, successor, old)]
+        assert statuses == [200, 200, 200, 429, 429]
+
+    def test_they_are_counted_by_an_index_however_many_have_ended(self, tenant):
+        with tenant.database.read() as tx:
+            sql = api_keys._COUNT_LIVE.compiled(tx._dialect).sql
+            plan = [row[3] for row in tx._connection.execute(f"EXPLAIN QUERY PLAN {sql}", {"user_id": 1, "now": 1})]
+        assert sum("ix_api_keys_user_id_live (user_id=? AND expires_at" in step for step in plan) == 2, plan
 
 
 class TestGetApiKey:

@@ -380,7 +380,7 @@ class TestADatabaseThatTakesNoRows:
 
 
 class TestNobody:
-    """Who has not signed in cannot fill the disk."""
+    """Who is refused cannot fill the disk, signed in or not."""
 
     @pytest.fixture
     def service(self, tmp_path: Any) -> Iterator[ThreadService]:
@@ -407,13 +407,28 @@ class TestNobody:
             assert answers == [400] + [429] * 8
             until(lambda: self.statuses(service)[4:] == [400, 429, 429])  # one of each limit
 
-    def test_those_of_who_signed_in_are_all_kept(self, service):
+    def test_so_it_is_of_those_of_a_key(self, service):
         tenant = Tenant(service.database, service.origin)
-        with tenant.client("agent", rate_limit="1/day") as client:
-            for _ in range(4):
-                client.get("/teams")
+        with (
+            time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC), tick=False) as moment,
+            tenant.client("agent", rate_limit="2/minute") as client,
+        ):
+            assert [client.get(path).status_code for path in ["/teams", "/nowhere"] * 4] == [200, 404] + [429] * 6
+            moment.shift(timedelta(minutes=1))
+            assert [client.post("/teams", json={}).status_code for _ in range(5)] == [403, 403, 429, 429, 429]
+            until(lambda: self.statuses(service) == [200, 404, 429, 403, 403, 429])
         tenant.close()
-        until(lambda: self.statuses(service) == [200, 429, 429, 429])
+
+    def test_little_is_kept_of_a_refused_one_that_somebody_signed(self, service, row):
+        tenant, long = Tenant(service.database, service.origin), "x" * 3_000
+        answer = tenant.client().post(f"/teams?q={long}", json={"name": long}, headers={"user-agent": long})
+        entry = row(answer)
+        assert answer.status_code == 400
+        for name in ("query", "user_agent"):
+            assert len(entry[name]) == audit.MAX_REFUSED + len(redaction.CUT)
+        answer = tenant.client().post("/teams", json={"name": long})
+        assert len(row(answer)["body"]) == audit.MAX_REFUSED_BODY + len(redaction.CUT)
+        tenant.close()
 
     def test_little_is_kept_of_what_a_refused_one_sent(self, anonymous, row):
         long = "x" * 3_000
@@ -421,9 +436,9 @@ class TestNobody:
         entry = row(answer)
         for name in ("path", "query", "user_agent"):
             assert entry[name].endswith("x… [cut]")
-            assert len(entry[name]) == audit.MAX_UNSIGNED + len(redaction.CUT)
+            assert len(entry[name]) == audit.MAX_REFUSED + len(redaction.CUT)
         answer = anonymous.post("/auth/login", json={"email": long, "password": "x"})
-        assert len(row(answer)["body"]) == audit.MAX_UNSIGNED + len(redaction.CUT)
+        assert len(row(answer)["body"]) == audit.MAX_REFUSED + len(redaction.CUT)
 
     def test_a_question_of_a_browsers_own_leaves_none(self, service, anonymous):
         for origin, status in (("https://a.example", 204), ("https://b.example", 403)):

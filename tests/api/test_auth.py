@@ -361,7 +361,7 @@ class TestConfirmPasswordReset:
         problem(anonymous.post("/auth/refresh", json={"refresh_token": before["refresh_token"]}), 401, "unauthorized")
 
     def test_whose_address_was_not_verified_loses_their_keys_too(self, anonymous, tenant, mailbox):
-        squatter, colleague = tenant.with_password("admin", vouched=False), tenant.with_password("admin")
+        colleague, squatter = tenant.with_password("admin"), tenant.with_password("admin", vouched=False)
         keys = [{"x-api-key": tenant.key(user)} for user in (squatter, colleague)]
         for user in (squatter, colleague):
             anonymous.post("/auth/password-reset", json={"email": user.email})

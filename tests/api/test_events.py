@@ -221,17 +221,20 @@ class TestListEvents:
             before = last(admin)
             admin.patch(f"/tickets/{ticket['id']}", json={"status": "pending"})
             admin.patch(f"/teams/{team['id']}", json={"name": "Old"})
-            purged = last(admin)
-            admin.patch(f"/tickets/{ticket['id']}", json={"status": "open"})
-        kept = [event["seq"] for event in log(admin, since=before, type="ticket.updated")]
+        history = admin.get(f"/tickets/{ticket['id']}/history").json()
+        purged = last(admin)
+        admin.patch(f"/tickets/{ticket['id']}", json={"status": "open"})
         with tenant.database.write() as tx:
             events.purge(tx, before=clock.parse_rfc3339("2001-01-02T00:00:00Z"))
-        found = admin.get("/events", params={"since": before}).json()
-        # Between those that history needs, some are missing: who was at `before` has not seen all.
-        assert ([event["seq"] for event in found["data"]], found["complete_since"]) == (kept, purged)
-        assert before < kept[0] < purged < kept[1]
+        # Who was at `before` has not seen all, and sees none of the rest: not those either that history needs.
+        for asked in ({"since": before}, {"ticket_id": ticket["id"]}, {"sort": "-seq"}, {"type": "ticket.updated"}):
+            found = admin.get("/events", params=asked).json()
+            assert ([event["seq"] for event in found["data"]], found["complete_since"]) == ([purged + 1], purged)
         tenant.team()
         assert admin.get("/events", params={"since": purged}).json()["complete_since"] == purged
+        entries = admin.get(f"/tickets/{ticket['id']}/history").json()["data"]
+        assert [(entry["old"], entry["new"]) for entry in entries] == [("open", "pending"), ("pending", "open")]
+        assert entries[:1] == history["data"]
 
     @pytest.mark.parametrize("sort", ["seq", "-seq"])
     def test_a_time_can_be_given_with_all_other_filters(self, tenant, admin, sort):

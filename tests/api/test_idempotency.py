@@ -1,13 +1,19 @@
 """Idempotency-Key: a repeated POST is answered again, never done again."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 import time_machine
+from sqlalchemy import text
 
 from api.checks import NOBODY, ids, made, problem
-from factories import PASSWORD, Client
+from factories import PASSWORD, Client, Tenant
+from service import ThreadService
+from tickets.db import Statement
+from tickets.http import idempotency
 
 BODY = {"subject": "Printer", "description": "It is on fire."}
 KEY = {"idempotency-key": "one"}
@@ -202,3 +208,77 @@ class TestSecretAnswers:
         assert any(subject.encode() in content for content in files)
         for secret in (shown, admin.key, shown.split("_", 2)[2]):
             assert not any(secret.encode() in content for content in files)
+
+
+class TestRoom:
+    """An organization has only so much room for answers; what is done stays done without them."""
+
+    @pytest.fixture
+    def kept(self, service: ThreadService, tenant: Tenant) -> Callable[[], list[int]]:
+        """Read the length of each body that is kept, the oldest first; -1 where it is gone."""
+        query = text(
+            "SELECT CASE WHEN running_size IS NULL THEN -1 ELSE length(body) END FROM idempotency_records"
+            " WHERE organization_id = :of ORDER BY rowid"
+        )
+
+        def read() -> list[int]:
+            with service.database.read() as tx:
+                return [size for (size,) in tx.all(Statement(query.bindparams(of=tenant.id)))]
+
+        return read
+
+    def post(self, client: Client, key: str, subject: str = "Printer") -> httpx.Response:
+        body = {"subject": subject, "description": ""}
+        return client.post("/tickets", json=body, headers={"idempotency-key": key})
+
+    def test_the_oldest_bodies_go_first(self, admin, kept, monkeypatch):
+        one = len(self.post(admin, "first").content)
+        monkeypatch.setattr(idempotency, "MOST_KEPT", 3 * one - one // 2)
+        answers = [self.post(admin, f"k{number}") for number in range(5)]
+        assert [size > 0 for size in kept()] == [False] * 3 + [True] * 3
+        assert self.post(admin, "k4").content == answers[4].content
+        for key in ("first", "k1"):
+            problem(self.post(admin, key), 409, "idempotency_answer_gone", "/Idempotency-Key", where="header")
+        assert len(ids(admin.get("/tickets"))) == 6
+
+    def test_others_keep_theirs(self, admin, other, monkeypatch):
+        theirs = self.post(other.client("admin"), "theirs")
+        monkeypatch.setattr(idempotency, "MOST_KEPT", 1)
+        self.post(admin, "mine")
+        assert self.post(other.client("admin"), "theirs").content == theirs.content
+
+    def test_what_is_told_of_one_that_is_gone(self, admin, monkeypatch):
+        monkeypatch.setattr(idempotency, "MAX_KEPT", 10)
+        first = self.post(admin, "k")
+        again = self.post(admin, "k")
+        told = problem(again, 409, "idempotency_answer_gone", "/Idempotency-Key", where="header")
+        assert again.headers["location"] == first.headers["location"]
+        assert "answered with 201, and is not done again" in told["detail"]
+        assert first.headers["location"] in told["detail"]
+        assert "idempotency-replayed" not in again.headers
+        assert len(ids(admin.get("/tickets"))) == 1
+        problem(
+            self.post(admin, "k", subject="Other"), 422, "idempotency_key_reused", "/Idempotency-Key", where="header"
+        )
+
+    def test_of_one_that_made_nothing_there_is_no_location(self, admin, monkeypatch):
+        monkeypatch.setattr(idempotency, "MAX_KEPT", 10)
+        body = {"subject": "S", "description": "", "team_id": NOBODY}
+        problem(admin.post("/tickets", json=body, headers=KEY), 404, "not_found", "/team_id")
+        answer = admin.post("/tickets", json=body, headers=KEY)
+        problem(answer, 409, "idempotency_answer_gone", "/Idempotency-Key", where="header")
+        assert "location" not in answer.headers
+        assert "answered with 404" in answer.json()["detail"]
+
+    def test_a_long_answer_is_packed_and_comes_again_as_it_was(self, tenant, admin, kept):
+        operations = [
+            {"op": "update", "id": tenant.ticket()["id"], "version": 1, "patch": {"priority": "low"}} for _ in range(20)
+        ]
+        first, again = (
+            admin.post("/tickets/bulk", json={"operations": operations}, headers={"idempotency-key": "bulk"})
+            for _ in range(2)
+        )
+        assert first.status_code == 200
+        assert again.content == first.content
+        assert again.headers["idempotency-replayed"] == "true"
+        assert 0 < kept()[-1] < len(first.content) / 4

@@ -84,11 +84,11 @@ class TestGetMeta:
 
 class TestPages:
     @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.yaml", "/openapi.json"])
-    def test_pages_need_no_key_and_count_against_no_limit(self, anonymous, service, path):
+    def test_pages_need_no_key_and_have_a_limit_of_their_own(self, anonymous, service, path):
         response = get(anonymous, service, path)
         assert response.status_code == 200
         assert "x-request-id" in response.headers
-        assert not [name for name in response.headers if "ratelimit" in name]
+        assert response.headers["ratelimit-policy"].startswith('"pages";')
 
     def test_the_contract_is_served_as_the_file_it_is(self, anonymous, service):
         assert get(anonymous, service, "/openapi.yaml").content == shipped("openapi.yaml").read_bytes()

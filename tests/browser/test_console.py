@@ -39,6 +39,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
     page.complaints = []
     page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
     yield page
+    page.evaluate("localStorage.clear()")  # the next test's browser is nobody's
     page.close()
 
 
@@ -63,15 +64,24 @@ def test_api_docs_leads_to_the_console(page, service):
     assert page.url == f"{service.origin}/docs"
 
 
-def test_authorization_survives_a_reload_and_try_it_out_works(page, service, tenant):
-    ticket = tenant.ticket(subject="Seen in the console")
-    page.goto(f"{service.origin}/docs")
+def authorize(page: Page, key: str) -> None:
     page.locator(".btn.authorize").first.click()
     form = page.locator(".auth-container").first
-    form.locator("input").fill(tenant.client("admin").key)
-    form.get_by_role("button", name="Authorize").click()
+    form.locator("input").fill(key)
+    form.get_by_role("button", name="Apply credentials").click()
     form.get_by_role("button", name="Close").click()
-    page.reload()
+
+
+def stored(page: Page) -> str:
+    return page.evaluate("JSON.stringify({ ...localStorage, ...sessionStorage }) + document.cookie")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_is_tried_out_is_shown(page, service, tenant, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    ticket = tenant.ticket(subject="Seen in the console")
+    page.goto(f"{service.origin}/docs")
+    authorize(page, tenant.client("admin").key)
     page.locator("#operations-tickets-listTickets .opblock-summary").click()
     listing = page.locator("#operations-tickets-listTickets")
     listing.get_by_role("button", name="Execute").click()  # with what the console fills in by itself
@@ -83,6 +93,55 @@ def test_authorization_survives_a_reload_and_try_it_out_works(page, service, ten
     operation.get_by_role("button", name="Execute").click()
     expect(operation.locator(".live-responses-table .response .response-col_status").first).to_contain_text("200")
     expect(operation.locator(".live-responses-table")).to_contain_text("Seen in the console")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.complaints == []
+
+
+def test_a_key_stays_in_the_browser_only_when_its_owner_wants_it_there(page, service, tenant):
+    key, remember = tenant.client("admin").key, page.get_by_label("Remember my key in this browser")
+    page.goto(f"{service.origin}/docs")
+    expect(remember).not_to_be_checked()
+    authorize(page, key)
+    assert key not in stored(page)
+    page.reload()
+    expect(page.locator(".btn.authorize.unlocked")).to_be_visible()
+
+    remember.check()
+    authorize(page, key)
+    assert key in stored(page)
+    page.reload()
+    expect(remember).to_be_checked()
+    expect(page.locator(".btn.authorize.locked")).to_be_visible()
+
+    remember.uncheck()
+    assert key not in stored(page)
+    page.reload()
+    expect(remember).not_to_be_checked()
+    expect(page.locator(".btn.authorize.unlocked")).to_be_visible()
+
+    authorize(page, key)
+    remember.check()  # after it was given
+    assert key in stored(page)
+    page.locator(".btn.authorize").first.click()
+    page.locator(".auth-container").first.get_by_role("button", name="Remove authorization").click()
+    assert key not in stored(page)
+
+
+def test_a_key_that_an_earlier_console_kept_unasked_is_forgotten(page, service):
+    page.goto(f"{service.origin}/docs")
+    page.evaluate("localStorage.setItem('authorized', '{\"apiKey\": \"tk_old\"}')")
+    page.reload()
+    expect(page.locator(".btn.authorize.unlocked")).to_be_visible()
+    assert "tk_old" not in stored(page)
+
+
+def test_where_the_script_of_the_reset_page_fails_the_password_is_not_in_the_address(page, service):
+    page.route("**/static/reset_password.js*", lambda route: route.abort())
+    page.goto(f"{service.origin}/reset-password#token=tr_something")
+    page.get_by_label("New password").fill("chosen on the page")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("alert")).to_contain_text("Your password was not set")
+    assert all("chosen" not in url for url in (page.url, *page.asked))
 
 
 def test_the_link_of_a_mail_leads_to_a_page_that_sets_the_password(page, service, tenant, anonymous, mailbox):

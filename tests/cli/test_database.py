@@ -56,14 +56,17 @@ class TestWhoMayRead:
         with empty_desk.database() as database, database.write() as tx:
             organizations.create(tx, name="Acme")
             modes = {file.name: oct(file.stat().st_mode & 0o777) for file in empty_desk.var_dir.glob("tickets.db*")}
-        names = ("tickets.db", "tickets.db-shm", "tickets.db-wal", "tickets.db.gate", "tickets.db.gate.next")
+        beside = ("", "-shm", "-wal", ".gate", ".gate.next", ".in-use")
+        names = [f"tickets.db{end}" for end in beside]
         assert modes == dict.fromkeys(names, "0o600")
 
     @pytest.mark.usefixtures("_umask")
     def test_who_was_let_in_stays_in(self, desk: Desk):
         desk.database_path.chmod(0o660)
         desk.ok("create-org", "--name", "Acme", "--email", "ada@acme.example")
-        for name in ("tickets.db", "tickets.db.gate", "tickets.db.gate.next"):
+        (desk.var_dir / "tickets.db.in-use").unlink()
+        desk.ok("create-org", "--name", "Initech", "--email", "ida@initech.example")
+        for name in ("tickets.db", "tickets.db.gate", "tickets.db.gate.next", "tickets.db.in-use"):
             assert (desk.var_dir / name).stat().st_mode & 0o777 == 0o660
 
 

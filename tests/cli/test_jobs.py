@@ -26,7 +26,7 @@ def dead(desk: Desk) -> Desk:
         for code in ("canary-1", "canary-2"):
             named = {"to": "ada@acme.example", "name": "Ada", "code": code, "minutes": 10}
             mail.enqueue(tx, Settings(var_dir=desk.var_dir), "verify_email", **named)
-        for job in queue.claim(tx, 2, until=clock.now() + 1_000):
+        for job in queue.claim(tx, queue.due(tx)[:2], until=clock.now() + 1_000):
             queue.bury(tx, job, error="The mail server refuses the recipient: 550 [red]")
         jobs.enqueue(tx, "note", {"code": "canary-3"}, run_at=clock.now() + clock.HOUR)
     return desk

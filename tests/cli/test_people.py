@@ -7,7 +7,7 @@ from commands import Desk
 
 from tickets import clock
 from tickets.db import Database
-from tickets.domain import records, users
+from tickets.domain import api_keys, records, users
 from tickets.models import User
 from tickets.settings import Settings
 
@@ -56,7 +56,8 @@ class TestCreateOrg:
 
     def test_what_the_contract_does_not_allow_is_refused(self, desk: Desk):
         assert "ada@acme.example" in desk.fails("create-org", "--name", "Acme", "--email", "nobody")
-        assert "200 characters" in desk.fails("create-org", "--name", " ", "--email", "a@b.example")
+        for name in (" ", "Ac\u202eme", "Ac\u200bme", "\u200d"):
+            assert "200 characters" in desk.fails("create-org", "--name", name, "--email", "a@b.example")
         assert "hyphens" in desk.fails("create-org", "--name", "A", "--email", "a@b.example", "--slug", "No!")
         assert "Missing option '--name'" in desk.fails("create-org", "--email", "a@b.example")
 
@@ -93,6 +94,14 @@ class TestCreateApiKey:
         assert made["rate_limit"] is None
         assert made["expires_at"] is None
         assert made["user_id"] == 1
+
+    def test_nobody_has_more_than_a_hundred(self, acme: Desk):
+        with Database(Settings(var_dir=acme.var_dir)) as database, database.write() as tx:
+            for _ in range(100):
+                api_keys.create(tx, users.by_email(tx, "ada@acme.example"), name="K")
+        assert "revoke one" in acme.fails("create-api-key", "--email", "ada@acme.example")
+        failed = acme.run("create-api-key", "--email", "ada@acme.example", "--json")
+        assert json.loads(failed.stdout)["error"]["code"] == "too_many_keys"
 
     def test_who_is_deactivated_gets_none(self, acme: Desk):
         with Database(Settings(var_dir=acme.var_dir)) as database, database.write() as tx:

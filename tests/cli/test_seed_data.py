@@ -78,7 +78,7 @@ class TestContent:
     def test_the_contract_allows_it(self, acme: Desk):
         acme.ok("seed-data", "--tickets", "600")
         schemas = contract().data["components"]["schemas"]
-        subject, tag, email = (Checker(schemas[name], "body") for name in ("TicketSubject", "Tag", "Email"))
+        subject, tag, email = (Checker(schemas[name], "body") for name in ("NewTicketSubject", "NewTag", "Email"))
         with acme.database() as database, database.read() as tx:
             for row in tx.all(_NUMBERED, of=1, first=1, last=600):
                 ticket = records.find(tx, Ticket, row.id, 1)

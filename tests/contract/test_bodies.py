@@ -7,7 +7,7 @@ import pytest
 
 from tickets.app import create_app
 from tickets.contract import operation
-from tickets.contract.bodies import MAX_DEPTH, check_media, parse_json
+from tickets.contract.bodies import MAX_DEPTH, MAX_NAME, check_media, check_values, most_values, parse_json
 from tickets.contract.validation import Checker
 from tickets.errors import InvalidRequest, UnsupportedMediaType
 from tickets.settings import Settings
@@ -105,6 +105,8 @@ class TestParseJson:
             (b"0." + b"1" * 500, "too large or too long"),
             (b'{"a": 1, "a": 2}', "names 'a' twice"),
             (b'{"b": {"a": 1, "a": 1}}', "names 'a' twice"),
+            (b'{"' + b"n" * 257 + b'": 1}', "a name of more than 256 characters"),
+            (b'[{"a": {"' + b"n" * 100_000 + b'": 1}}]', "a name of more than 256 characters"),
             (b'{"\\ud800": 1, "\\ud800": 2}', "names '?' twice"),
             ('"ä"'.encode("latin-1"), "is not UTF-8"),
             ('"ä"'.encode("utf-16"), "is not UTF-8"),
@@ -140,6 +142,9 @@ class TestParseJson:
         value = parse_json(body)
         assert (type(value), value) == (int, whole)
 
+    def test_a_name_of_the_greatest_length_is_fine(self):
+        assert parse_json(b'{"%b": 1}' % (b"n" * MAX_NAME)) == {"n" * MAX_NAME: 1}
+
     def test_sixty_four_levels_are_fine(self):
         parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
 
@@ -150,15 +155,76 @@ class TestParseJson:
         assert parse_json(b'"' + b"[" * 100 + b'"') == "[" * 100
 
 
-def test_what_is_compiled_of_a_body_is_its_own_schema_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+class TestCheckValues:
+    """What no operation could take is refused before it is parsed, which would take long."""
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"[" + b"1," * 1_000 + b"1]",
+            b"[" + b'"",' * 1_000 + b'""]',
+            b"[" + b'"\\"",' * 1_000 + b'""]',
+            b"[" * 2_000,
+            b'{"a":' * 1_000,
+            b'["' + b'x",' * 1_000,
+        ],
+        ids=["numbers", "texts", "escapes", "lists", "objects", "no JSON"],
+    )
+    def test_more_values_than_there_can_be_are_refused(self, body):
+        with pytest.raises(InvalidRequest, match="has more than 500 values"):
+            check_values(body, 500)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'["' + b"," * 2_000 + b'"]',
+            b'["' + b'\\",[' * 2_000 + b'"]',
+            b'["\\\\", "' + b"{" * 2_000 + b'"]',
+            b"[" + b"1," * 498 + b"1]",
+            b"1" * 2_000,
+        ],
+        ids=["commas in text", "escaped quotes", "an escaped backslash", "as many as there can be", "one"],
+    )
+    def test_what_stands_in_texts_is_no_value(self, body):
+        check_values(body + b" " * 1_000, 500)
+
+    def test_every_body_of_the_contract_has_a_bound(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+        bounds = [most_values(schema) for schema in bodies_compiled(monkeypatch, tmp_path)]
+        assert bounds
+        assert max(bounds) < 60_000
+
+    @pytest.mark.parametrize(
+        ("schema", "most"),
+        [
+            ({"type": "string"}, 1),
+            ({"type": "object", "properties": {"a": {}, "b": {}}}, 3),
+            ({"type": "array", "items": {}, "maxItems": 4}, 5),
+            ({"type": "array", "items": {}}, float("inf")),
+            ({"type": "object", "additionalProperties": {}, "maxProperties": 2}, 3),
+            ({"type": "object", "additionalProperties": {}}, float("inf")),
+            ({"oneOf": [{}, {"type": "array", "items": {}, "maxItems": 4}]}, 5),
+        ],
+    )
+    def test_the_bound_follows_from_the_schema(self, schema, most):
+        assert most_values(schema) == most
+
+
+def bodies_compiled(monkeypatch: pytest.MonkeyPatch, var_dir: Path) -> list[dict[str, Any]]:
+    """Start the application and return the schema of each body it compiled."""
     compiled: list[dict[str, Any]] = []
 
     class Noted(Checker):
         def __init__(self, schema: dict[str, Any], where: str, *more: Any) -> None:
             super().__init__(schema, where, *more)
-            compiled.append(schema)
+            if where == "body":
+                compiled.append(schema)
 
     monkeypatch.setattr(operation, "Checker", Noted)
-    create_app(Settings(var_dir=tmp_path))
+    create_app(Settings(var_dir=var_dir))
+    return compiled
+
+
+def test_what_is_compiled_of_a_body_is_its_own_schema_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    compiled = bodies_compiled(monkeypatch, tmp_path)
     assert compiled
     assert not [schema for schema in compiled if "components" in schema]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from factories import Client, Tenant
-from service import ProcessService
+from service import UNLIMITED, ProcessService
 from tickets.contract.document import Document
 from tickets.settings import shipped
 
@@ -66,7 +66,7 @@ FIELDS = sorted(set(fields()), key=str)
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessService]:
     """A service with a log of its own, which tells all it has to tell."""
-    limits = {f"TICKETS_RATE_LIMIT_{name}": "1000000/second" for name in ("ANONYMOUS", "SESSION", "AUTH", "LOGIN")}
+    limits = {f"TICKETS_{name.upper()}": rate for name, rate in UNLIMITED.items()}
     env = {**limits, "TICKETS_LOG_LEVEL": "debug", "TICKETS_AUDIT_FLUSH_SECONDS": "0.2"}
     running = ProcessService(tmp_path_factory.mktemp("canaries"), env=env)
     yield running

@@ -11,7 +11,7 @@ import time_machine
 from factories import Client, Tenant
 from tickets import errors
 from tickets.contract.document import Document
-from tickets.http import problems
+from tickets.http import idempotency, problems
 from tickets.http.idempotency import Attempt, Idempotency
 from tickets.settings import Settings, shipped
 
@@ -151,10 +151,16 @@ class TestExamplesOfProblems:
         made = problems.document(caught.value, path="/", request_id="1")
         assert _told(made) == _told(EXAMPLES["Conflict/idempotencyInProgress"])
 
+    def test_an_answer_that_is_gone_is_told_word_for_word(self, tenant, monkeypatch):
+        monkeypatch.setattr(idempotency, "MAX_KEPT", 1)
+        first, again = (tenant.client().post("/tickets", json=TICKET, headers={"idempotency-key": "k"}) for _ in "12")
+        told = again.text.replace(first.headers["location"], "/api/v1/tickets/1")
+        assert _told(httpx.Response(409, text=told).json()) == _told(EXAMPLES["Conflict/idempotencyAnswerGone"])
+
     def test_a_slow_body_is_told_with_the_usual_patience(self, tmp_path):
         patience = Settings(var_dir=tmp_path).request_timeout
         assert EXAMPLES["RequestTimeout"]["detail"] == f"The body did not arrive within {patience} s."
 
     def test_every_other_example_is_provoked_here(self):
-        here = {*PROVOKED, "Conflict/userInactive", "Conflict/idempotencyInProgress"}
+        here = {*PROVOKED, "Conflict/userInactive", "Conflict/idempotencyInProgress", "Conflict/idempotencyAnswerGone"}
         assert EXAMPLES.keys() - here == {*NOT_AT_WILL, "InternalErrorExempt", "ServiceUnavailableExempt"}

@@ -49,6 +49,26 @@ class TestParameters:
     def test_values_become_what_the_contract_says(self, query, values):
         assert self._read(query) == values
 
+    def test_who_changes_the_values_of_a_query_changes_them_for_nobody_else(self):
+        query = b"status=open&status=closed&limit=5"
+        for _ in range(2):
+            values = self.PARAMETERS.arguments(query)
+            assert values == {"status": ["open", "closed"], "limit": 5}
+            values["status"].append("changed")
+            values["team"] = [1]
+
+    def test_who_changes_a_default_changes_it_for_nobody_else(self):
+        schema = {"type": "array", "items": {"type": "string"}, "default": ["open"]}
+        parameters = Parameters([{"name": "status", "schema": schema}], "query")
+        for _ in range(2):
+            values = parameters.arguments(b"")
+            assert values == {"status": ["open"]}
+            values["status"].clear()
+        assert schema["default"] == ["open"]
+
+    def test_what_is_left_out_has_its_default(self):
+        assert self.PARAMETERS.arguments(b"team=1") == {"limit": 50, "team": [1]}
+
     @pytest.mark.parametrize(
         ("query", "pointer"),
         [
@@ -125,6 +145,3 @@ class TestParameters:
     def test_what_is_required_is_missed(self):
         with pytest.raises(InvalidRequest, match="q: is required"):
             Parameters([{"name": "q", "required": True, "schema": {"type": "string"}}], "query").read([])
-
-    def test_defaults_are_told(self):
-        assert self.PARAMETERS.defaults == {"limit": 50}

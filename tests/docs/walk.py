@@ -13,6 +13,8 @@ from service import ProcessService
 
 UNLIMITED = {
     "TICKETS_RATE_LIMIT_SESSION": "1000/second",
+    "TICKETS_RATE_LIMIT_ACCOUNT": "1000/second",
+    "TICKETS_RATE_LIMIT_ORGANIZATION": "1000/second",
     "TICKETS_RATE_LIMIT_AUTH": "1000/second",
 }
 

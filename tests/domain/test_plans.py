@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tickets.db import Connection, Database, Statement
-from tickets.domain import event_listing, expansion, history, listings, stats
+from tickets.domain import event_listing, event_texts, expansion, history, listings, stats
 from tickets.domain.listing import Listing, Way
 
 ALL = {name: listing for name, listing in vars(listings).items() if isinstance(listing, Listing)}
@@ -179,12 +179,16 @@ def test_what_is_looked_at_to_choose_a_way_is_in_an_index_alone(explain, questio
 OTHERS: dict[str, Statement] = {
     "history, oldest first": history._FORWARDS,
     "history, newest first": history._BACKWARDS,
-    "comments beside tickets": expansion._COMMENTS,
-    "public comments beside tickets": expansion._PUBLIC_COMMENTS,
-    "history beside tickets": expansion._HISTORY,
+    "lengths of comments beside tickets": expansion._COMMENTS.lengths,
+    "lengths of public comments beside tickets": expansion._PUBLIC_COMMENTS.lengths,
+    "lengths of history beside tickets": expansion._HISTORY.lengths,
+    "comments beside tickets": expansion._COMMENTS.rows,
+    "history beside tickets": expansion._HISTORY.rows,
     "the last event": event_listing._LAST,
     "the first event from a number on": event_listing._REACHED,
     "the last event that is late": event_listing._LAST_LATE,
+    "the long texts of events": event_texts._READ,
+    "a long text that is used again": event_texts._FIND,
 }
 
 

@@ -30,11 +30,13 @@ class TestFromEnv:
             ("rate_limit_anonymous", "100/15 minute", "100/15 minute"),
             ("cors_origins", " https://a.example , https://b.example,", ("https://a.example", "https://b.example")),
             ("trusted_proxies", "10.0.0.0/8, ::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+            ("trusted_proxies", "::ffff:10.0.0.0/104, ::/0", (ip_network("10.0.0.0/8"), ip_network("::/0"))),
             ("log_level", "debug", "debug"),
             ("sqlite_synchronous", "NORMAL", "NORMAL"),
             ("max_body_bytes", "2048", 2048),
             ("request_timeout", "5", 5),
             ("max_connections", "10", 10),
+            ("max_connections_per_address", "10", 10),
             ("worker_threads", "0", 0),
             ("worker_lease", "60", 60),
             ("audit", "off", "off"),
@@ -52,6 +54,13 @@ class TestFromEnv:
         needed = {"TICKETS_SECRET_KEY": SECRET, "TICKETS_PASSWORD_RESET_URL": "https://a.example/{token}"}
         settings = Settings.from_env({f"TICKETS_{name.upper()}": text, **needed})
         assert getattr(settings, name) == value
+
+    @pytest.mark.parametrize(
+        ("most", "share", "allowed"), [(2_000, None, 1_000), (1, None, 1), (10, 3, 3), (10, 50, 10)]
+    )
+    def test_an_address_has_half_of_the_connections_unless_it_is_told(self, most, share, allowed):
+        settings = Settings(max_connections=most, max_connections_per_address=share)
+        assert settings.connections_of_an_address() == allowed
 
     def test_what_is_empty_is_not_set(self):
         assert Settings.from_env({"TICKETS_LOG_LEVEL": ""}).log_level == "info"
@@ -133,11 +142,25 @@ class TestSigningKey:
         assert settings.signing_keys() == [SECRET.encode()]
         assert not list(tmp_path.iterdir())
 
-    def test_one_is_made_on_first_use_and_stays(self, tmp_path):
+    def test_one_is_made_when_it_is_asked_for_and_stays(self, tmp_path):
+        for _ in range(2):
+            Settings(var_dir=tmp_path).make_secret_key()
         [made] = Settings(var_dir=tmp_path).signing_keys()
         assert len(made) >= 32
         assert Settings(var_dir=tmp_path).signing_keys() == [made]
         assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
+
+    def test_it_is_read_once_and_none_is_made_in_its_place(self, tmp_path):
+        settings = Settings(var_dir=tmp_path)
+        with pytest.raises(SettingsError, match=r"secret\.key is gone: put it back\."):
+            settings.signing_keys()
+        settings.make_secret_key()
+        [made] = settings.signing_keys()
+        (tmp_path / "secret.key").unlink()
+        assert settings.signing_keys() == [made]
+        with pytest.raises(SettingsError, match="ends all sessions"):
+            Settings(var_dir=tmp_path).signing_keys()
+        assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("left", ["", "x" * 31])
     def test_a_file_that_was_cut_off_is_refused_rather_than_signed_with(self, tmp_path, left):

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import stat
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,7 @@ class TestFolder:
     def test_a_mail_that_another_key_sealed_is_dead(self, bench: Bench):
         self.send(bench)
         (bench.settings.var_dir / "secret.key").write_text("another key of 32 characters ...")
+        bench.settings = replace(bench.settings)  # as a process that starts then reads them
         bench.worker(send_email.KIND)
         (job,) = until(lambda: bench.jobs(dead=True))
         assert job.last_error == "The secret key was changed since the mail was written."

@@ -159,7 +159,7 @@ class TestLater:
         assert len(firm.found("printer")) == 3
 
     def test_a_change_that_is_undone_leaves_nothing(self, bench: Bench, firm: Firm):
-        def undone(tx: Transaction) -> None:
+        def raise_a_ticket_and_fail(tx):
             with tx.savepoint():
                 firm.raising("printer", LONG)(tx)
                 raise ZeroDivisionError
@@ -167,7 +167,7 @@ class TestLater:
         with bench.database.write() as tx:
             tx.on_loop = True
             with pytest.raises(ZeroDivisionError):
-                undone(tx)
+                raise_a_ticket_and_fail(tx)
         assert (pending(bench), waiting(bench)) == ([], [])
 
     def test_no_transaction_of_the_job_writes_more_than_others_wait_for(self, bench: Bench, firm: Firm):

@@ -8,7 +8,7 @@ from typing import Any
 
 from tickets import clock, migrations
 from tickets.db import Database
-from tickets.domain import jobs
+from tickets.domain import first_start, jobs
 from tickets.jobs import queue
 from tickets.jobs.kind import Context, Kind
 from tickets.jobs.worker import Worker
@@ -26,6 +26,7 @@ class Bench:
         self.settings = Settings(var_dir=var_dir, **settings)
         self.database = Database(self.settings)
         migrations.upgrade(self.database)
+        first_start.prepare(self.settings, self.database)
         self.context = Context(self.settings, self.database)
         self.ran: list[Any] = []
         self.workers: list[Worker] = []
@@ -37,7 +38,7 @@ class Bench:
     def claim(self, most: int = 1, lease: int = 30_000) -> list[queue.Claimed]:
 
         with self.database.write() as tx:
-            return queue.claim(tx, most, until=clock.now() + lease)
+            return queue.claim(tx, queue.due(tx)[:most], until=clock.now() + lease)
 
     def write(self, action: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         with self.database.write() as tx:

@@ -25,8 +25,8 @@ from sqlalchemy import JSON, Boolean, Inspector, Integer, LargeBinary, MetaData,
 from service import ProcessService
 from tickets import clock, migrations
 from tickets.db import Database
-from tickets.domain import sla
-from tickets.domain.listings import tickets, where
+from tickets.domain import event_texts, events, sla
+from tickets.domain.listings import EVENTS, tickets, where
 from tickets.domain.search import SEARCH
 from tickets.models import Base
 from tickets.models.tickets import PRIORITIES, STATUSES
@@ -340,6 +340,26 @@ class TestUpgrade:
         found = [row for row in content(database.path)["counters"] if row["name"] == "events_purged"]
         assert found == [{"organization_id": 2, "name": "events_purged", "value": expected}]
 
+    @pytest.mark.parametrize("revision", [SCRIPTS.get_revision("0017").down_revision, "0008"])
+    def test_events_that_are_there_keep_their_texts_until_they_are_old(self, database: Database, revision: str):
+        migrations.upgrade(database, revision)
+        fill(database)
+        data = json.dumps({"id": 1, "description": "long " * 10_000, "version": 2}, ensure_ascii=False)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("INSERT OR IGNORE INTO counters VALUES (1, 'events_purged', 0)")
+            connection.execute(
+                "UPDATE events SET data = ?, is_history = id = 1, organization_id = 1, ticket_id = 1", [data]
+            )
+        migrations.upgrade(database)
+        with database.read() as tx:
+            told = EVENTS.page(tx, where={"organization_id": [1]}, sort="seq", limit=9).rows
+            assert [bytes(event.data).decode() for event in told] == [data] * ROWS
+        with database.write() as tx:
+            assert events.purge(tx, before=clock.now()) == ROWS
+            assert EVENTS.page(tx, where={"organization_id": [1]}, sort="seq", limit=9).rows == []
+        [left] = content(database.path)["events"]
+        assert (left["id"], left["data"], left["has_data"]) == (1, "null", 0)
+
     def test_tags_that_are_there_are_found(self, database: Database):
         migrations.upgrade(database, SCRIPTS.get_revision("0012").down_revision)
         fill(database)
@@ -440,6 +460,21 @@ class TestDowngrade:
         downgrade(database, revision)
         assert_kept(before, content(database.path))
         assert_sound(database.path)
+
+    def test_a_step_back_gives_events_their_texts_back(self, database: Database):
+        migrations.upgrade(database)
+        shown = {"subject": "S", "description": 'long "' * 1_000, "custom_fields": {"note": "ä\n" * 2_000, "n": 1.0}}
+        fill(database)
+        with database.write() as tx:
+            data, texts = event_texts.take_out(tx, 1, shown, clock.now())
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute(
+                "UPDATE events SET data = ?, texts = ?, organization_id = 1 WHERE id = 2",
+                [data, texts],
+            )
+            connection.execute("UPDATE events SET data = 'null', has_data = 0 WHERE id = 3")
+        downgrade(database, SCRIPTS.get_revision("0017").down_revision)
+        assert [json.loads(event["data"]) for event in content(database.path)["events"]] == [{"row": 1}, shown, {}]
 
     def test_a_step_back_lets_nobody_into_an_organization_that_was_being_deleted(self, database: Database):
         migrations.upgrade(database, "0006")

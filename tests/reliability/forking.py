@@ -11,6 +11,7 @@ import psutil
 from service import free_port, wait_for
 from tickets import migrations
 from tickets.db import Database
+from tickets.domain import first_start
 from tickets.settings import Settings
 
 
@@ -27,6 +28,7 @@ class Forked:
         self.settings = Settings(var_dir=var_dir)
         self.database = Database(self.settings)
         migrations.upgrade(self.database)
+        first_start.prepare(self.settings, self.database)  # as the command does; a test may add tenants at once
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.log = var_dir / "service.log"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from outcomes import assert_sound, rows
+from structlog.testing import capture_logs
 from test_locks import HOLDS, held
 
 from factories import Tenant
@@ -110,3 +111,37 @@ def test_a_flush_takes_what_waited_and_not_what_comes_meanwhile(tmp_path: Path):
     with Database(settings) as database:
         migrations.upgrade(database)
         assert asyncio.run(flush_under_load(database)) == [waited]
+
+
+@pytest.mark.parametrize(
+    "unstorable", [{"path": "\ud800 swordfish"}, {"user_id": 2**70}, {"method": None}, {"query": {}}], ids=str
+)
+@pytest.mark.parametrize("others", [0, audit.BITE + 5])
+def test_a_row_that_cannot_be_stored_is_put_aside_and_holds_up_no_other(
+    tmp_path: Path, unstorable: dict[str, object], others: int
+):
+    settings = Settings(var_dir=tmp_path, audit_flush_seconds=3_600)
+
+    async def flush(database: Database) -> Audit:
+        writer = Writer(database)
+        made = Audit(settings, writer)
+        for number in range(1 + others):
+            note(made, number)
+        made._waiting[0].update(unstorable)
+        with capture_logs() as lines:
+            assert await made._flush()
+        [line] = [line for line in lines if line["event"] == "audit row cannot be stored"]
+        assert line["request_id"] == "r0"
+        assert "swordfish" not in str(line)
+        note(made, 1 + others)
+        assert await made._flush()
+        await made.close()
+        await writer.close()
+        return made
+
+    with Database(settings) as database:
+        migrations.upgrade(database)
+        made = asyncio.run(flush(database))
+    assert (made.lost, made.failures) == (1, 0)
+    found = [name for (name,) in rows(database.path, "SELECT request_id FROM audit_log ORDER BY id")]
+    assert found == [f"r{number}" for number in range(1, 2 + others)]

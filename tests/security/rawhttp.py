@@ -51,10 +51,10 @@ class Answer:
 
 
 class Connection:
-    """A TCP connection to the service."""
+    """A TCP connection to the service, from any address of the loopback network."""
 
-    def __init__(self, port: int, *, timeout: float = 10) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port: int, *, timeout: float = 10, source: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(source, 0))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
 

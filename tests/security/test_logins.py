@@ -1,6 +1,8 @@
 """Who tries passwords is not heard for long, and locks nobody out."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from ipaddress import ip_network
 
@@ -96,10 +98,24 @@ def test_an_ipv4_address_is_itself_however_it_is_written(town, anybody):
     assert login(anybody, email, PASSWORD, "::ffff:192.0.2.78").status_code == 200
 
 
+def test_what_failed_for_our_reasons_is_no_wrong_password(watchful, town, anybody):
+    email = town.with_password("agent").email
+    with closing(sqlite3.connect(watchful.database.path)) as connection:
+        connection.execute("ALTER TABLE passwords RENAME TO hidden_passwords")
+        try:
+            statuses = {login(anybody, email, PASSWORD, "192.0.2.90").status_code for _ in range(15)}
+        finally:
+            connection.execute("ALTER TABLE hidden_passwords RENAME TO passwords")
+    assert min(statuses) >= 500
+    for _ in range(10):
+        problem(login(anybody, email, "wrong password", "192.0.2.90"), 401, "invalid_credentials")
+    problem(login(anybody, email, PASSWORD, "192.0.2.90"), 429, "rate_limited")
+
+
 class TestTheCeiling:
     def heard(self, failed: FailedLogins, network: int) -> bool:
         try:
-            failed.begin(f"2001:db8:{network >> 16:x}:{network & 0xFFFF:x}::1", "ada@example.com")
+            failed._begin(f"2001:db8:{network >> 16:x}:{network & 0xFFFF:x}::1", "ada@example.com")
         except RateLimited:
             return False
         return True

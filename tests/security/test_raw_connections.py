@@ -130,6 +130,23 @@ def test_http_1_0_is_answered_and_closed(connection: Connection, key: str):
     assert connection.ended()
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("GET /health HTTP/1.0",),
+        ("GET /health HTTP/1.0", "host: a"),
+        *(("GET /health HTTP/1.1", f"host: {host}") for host in ("a", "a.b-c_d.example:8080", "a.", "127.0.0.1:")),
+        *(
+            ("GET /health HTTP/1.1", f"host: {host}")
+            for host in ("[::1]", "[2001:db8::1.2.3.4]:443", "xn--mller-kva.de")
+        ),
+    ],
+    ids="; ".join,
+)
+def test_a_host_is_a_name_or_an_address_and_http_1_0_needs_none(connection: Connection, lines: tuple[str, ...]):
+    assert answer_to(connection, "\r\n".join([*lines, "", ""]).encode()).status == 200
+
+
 def test_connection_close_closes(connection: Connection, key: str):
     assert answer_to(connection, post(key, JSON, "Connection: close")).status == 201
     assert connection.ended()

@@ -54,6 +54,13 @@ HEADERS = [
     Probe(
         "70 KB of headers", get("/api/v1/tickets", "x-large: " + "x" * 70_000), 431, "headers_too_large", closes=True
     ),
+    Probe(
+        "201 headers",
+        request("GET", "/api/v1/tickets", *["x-a: 1"] * 200),
+        431,
+        "headers_too_large",
+        closes=True,
+    ),
     Probe("70 KB of path", get("/" + "x" * 70_000), 431, "headers_too_large", closes=True),
     Probe(
         "the name of a header of 1 MB",
@@ -148,6 +155,29 @@ FRAMING = [
 ]
 
 
-@each(*HEADERS, *METHODS, *FRAMING)
+def host(*values: bytes, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:
+    lines = [b"%b /api/v1/organization HTTP/%b" % (method, version), KEY.encode(), *(b"host: " + one for one in values)]
+    return b"\r\n".join([*lines, b"", b""])
+
+
+HOSTS = [
+    Probe("no host", host(), *BAD),
+    Probe("no host in OPTIONS", host(method=b"OPTIONS"), *BAD),
+    Probe("an empty host", host(b""), *BAD),
+    Probe("two hosts", host(b"a", b"b"), *BAD),
+    Probe("the same host twice", host(b"a", b"a"), *BAD),
+    Probe("two hosts in HTTP/1.0", host(b"a", b"b", version=b"1.0"), *BAD),
+    Probe("an empty host in HTTP/1.0", host(b"", version=b"1.0"), *BAD),
+    *(
+        Probe(f"the host {value!r}", host(value), *BAD)
+        for value in (
+            *(b"a b", b"a, b", b"a/b", b"http://a", b"u@a", b"a?b", b"a#b", b"a\\b", b'"a"', b"<a>", b"a;b", b"a%00"),
+            *(b"a:b", b"a:123456", b"a:1:2", b":80", b"[::1", b"::1", b"[]", b"[g::]", b"\xe9", b"a" * 256),
+        )
+    ),
+]
+
+
+@each(*HEADERS, *METHODS, *FRAMING, *HOSTS)
 def test_a_bad_head_gets_its_problem_and_stores_nothing(probe: Probe, refused: Callable[[Probe], None]):
     refused(probe)

@@ -221,7 +221,7 @@ class TestTime:
     @pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE)
     @pytest.mark.parametrize(
         "look",
-        [redaction.text, redaction.is_secret.__wrapped__, redaction._STRINGS.findall],
+        [redaction.text, redaction._sounds_secret.__wrapped__, redaction._STRINGS.findall],
         ids=["text", "name", "strings"],
     )
     def test_four_times_as_much_takes_some_four_times_as_long(self, look, piece):

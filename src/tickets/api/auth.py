@@ -35,14 +35,12 @@ async def register(*, body: wire.RegisterRequest) -> wire.Registered:
 async def login(*, body: wire.LoginRequest) -> wire.Tokens:
     """Sign in."""
     call = stages()
-    failed = call.services.failed_logins
-    begun = failed.begin(call.client, body["email"])
-    found: tuple[int, str] | None = call.read(lambda tx: passwords.of_email(tx, body["email"]))
-    right = await call.compute(passwords.is_right, found and found[1], body["password"])
-    if found is None or not right:
-        raise InvalidCredentials("The e-mail address or the password is wrong.")
+    with call.services.failed_logins.attempt(call.client, body["email"]):
+        found: tuple[int, str] | None = call.read(lambda tx: passwords.of_email(tx, body["email"]))
+        right = await call.compute(passwords.is_right, found and found[1], body["password"])
+        if found is None or not right:
+            raise InvalidCredentials("The e-mail address or the password is wrong.")
     user_id, stored = found
-    failed.succeed(begun)
     lifetime = call.services.settings.session_seconds * clock.SECOND
     renewed = await call.compute(passwords.hashed, body["password"]) if passwords.is_outdated(stored) else stored
 
@@ -121,7 +119,8 @@ async def confirm_password_reset(*, body: wire.PasswordResetConfirmation) -> Non
 
 
 def _mail(email: str, purpose: str) -> wire.MailAccepted:
-    registration.ask(current().tx, email, purpose)
+    call = current()
+    registration.ask(call.tx, email, purpose, page=call.services.settings.password_reset_url)
     return {"email": email.lower(), "expires_in": LIFETIMES[purpose] // clock.SECOND}
 
 

@@ -43,7 +43,9 @@ def update_contact(*, contact_id: int, body: wire.ContactUpdate) -> wire.Contact
     """Change a contact."""
     call = current()
     contact = access.contact(call.tx, call.caller, contact_id)
-    return show(contacts.change(call.tx, call.caller.actor, contact, call.expect(contact, body)))
+    changes = call.expect(contact, body)
+    call.services.rights.expect(call.caller, "user", contacts.given_by(call.tx, contact, changes))
+    return show(contacts.change(call.tx, call.caller.actor, contact, changes))
 
 
 def delete_contact(*, contact_id: int) -> None:

@@ -55,4 +55,7 @@ def update_own_organization(*, body: wire.OrganizationUpdate) -> wire.Organizati
 
 
 def _change(call: Call, organization: Row, body: wire.OrganizationUpdate) -> wire.Organization:
-    return show(organizations.change(call.tx, organization, call.expect(organization, body)))
+    changes = call.expect(organization, body)
+    for role, field in organizations.given_by(organization, changes):
+        call.services.rights.expect(call.caller, role, [field])
+    return show(organizations.change(call.tx, organization, changes))

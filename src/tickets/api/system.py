@@ -13,6 +13,7 @@ def get_health() -> wire.Health:
 def get_readiness() -> wire.Readiness:
     """Say that requests can be served: the database answers, and is the one that this version works with."""
     call = current()
+    call.services.database.presence.expect_in_place()
     if migrations.revision(call.tx) != call.services.revision:
         raise ServiceUnavailable("The database is not at the revision of this version; run `flask tickets migrate`.")
     return {"status": "ready", "checks": {"database": "ok"}}

@@ -31,7 +31,7 @@ def list_users(
 def create_user(*, body: wire.UserCreate) -> wire.User:
     """Make an account."""
     call = current()
-    access.verified(call.tx, call.caller)
+    call.services.rights.expect(call.caller, body["role"], ["role"])
     return show(users.create(call.tx, call.caller.actor, call.caller.organization_id, **body))
 
 
@@ -45,9 +45,10 @@ def update_user(*, user_id: int, body: wire.UserUpdate) -> wire.User:
     """Change an account."""
     call = current()
     user = access.managed_user(call.tx, call.caller, user_id)
-    if "email" in body:
-        access.verified(call.tx, call.caller)
-    return show(users.change(call.tx, call.caller.actor, user, call.expect(user, body)))
+    changes = call.expect(user, body)
+    rights = call.services.rights
+    rights.expect(call.caller, changes.get("role", user.role), users.given_by(user, changes, rights))
+    return show(users.change(call.tx, call.caller.actor, user, changes))
 
 
 def delete_user(*, user_id: int) -> None:

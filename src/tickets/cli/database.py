@@ -13,14 +13,18 @@ from tickets.cli.environment import Command, expect_known, ready_database
 from tickets.cli.failures import Failure
 from tickets.cli.output import busy, json_option, show
 from tickets.db import Database
+from tickets.domain import first_start
 from tickets.settings import Settings
+
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 @click.command(cls=Command)
 @json_option
 def migrate(*, as_json: bool) -> None:
     """Bring the database to the newest revision."""
-    with Database(Settings.from_env()) as database:
+    settings = Settings.from_env()
+    with Database(settings) as database:
         try:
             before = migrations.current(database)
             expect_known(before)
@@ -28,6 +32,7 @@ def migrate(*, as_json: bool) -> None:
             after = migrations.current(database)
         except migrations.MigrationError as error:
             raise Failure(str(error)) from error
+        first_start.prepare(settings, database)
     line = f"The database is at revision {after} already."
     if before != after:
         line = f"The database went from revision {before or 'none'} to {after}."
@@ -72,11 +77,16 @@ def _copy(database: Database, file: Path) -> None:
         connection = database.engine.raw_connection()
         try:
             connection.cursor().execute("VACUUM INTO ?", (str(partial),))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _DISK:
+                raise
+            raise Failure(f"{file} cannot be written: {error}. Make room, or choose another disk.") from error
         finally:
             connection.close()
         _check(partial)
         # Refuses, as rename would not, when somebody made the file meanwhile.
         os.link(partial, file)
+        sync(file.parent)
     finally:
         partial.unlink()
 
@@ -87,7 +97,12 @@ def _check(copy: Path) -> None:
         (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise Failure(f"The copy is not sound ({verdict}) and was deleted; check the disk and the database.")
-    descriptor = os.open(copy, os.O_RDONLY)
+    sync(copy)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from tickets import clock, migrations
 from tickets.cli.failures import Failure, program
 from tickets.db import Database, Row, Statement, Transaction
-from tickets.domain import organizations, users
+from tickets.domain import first_start, organizations, users
 from tickets.errors import InvalidRequest, Problem
 from tickets.models import Organization
 from tickets.settings import Settings, SettingsError, shipped
@@ -66,7 +66,7 @@ class Contracted(click.ParamType[str]):
     """
 
     def __init__(self, schema: str, wanted: str = "") -> None:
-        self.name = schema.lower()
+        self.name = schema.removeprefix("New").lower()
         self._schema = schema
         self._wanted = wanted
 
@@ -81,7 +81,7 @@ class Contracted(click.ParamType[str]):
 
 
 EMAIL = Contracted("Email", "write an e-mail address like ada@acme.example")
-NAME = Contracted("Name", "write a name of 1 to 200 characters on one line")
+NAME = Contracted("NewName", "write a name of 1 to 200 characters on one line, without invisible ones")
 SLUG = Contracted("Slug", "write up to 63 lower-case letters, digits and inner hyphens, like acme")
 ROLE = Contracted("Role")
 
@@ -103,8 +103,7 @@ def _checker(schema: str) -> "Checker":
 
 def allowed(schema: str) -> list[str]:
     """Name the values of an enumeration of the contract."""
-    values: list[str] = contract().data["components"]["schemas"][schema]["enum"]
-    return values
+    return [*contract().data["components"]["schemas"][schema]["enum"]]
 
 
 @contextmanager
@@ -115,8 +114,10 @@ def ready_database() -> Iterator[Database]:
         Failure: it is missing, or at another revision.
         SettingsError: a setting cannot be used.
     """
-    with Database(Settings.from_env()) as database, _lines_on_stderr():
+    settings = Settings.from_env()
+    with Database(settings) as database, _lines_on_stderr():
         expect_newest(database)
+        first_start.prepare(settings, database)
         yield database
 
 

@@ -26,6 +26,7 @@ def worker(*, threads: int, as_json: bool) -> None:
     """Run jobs until SIGTERM or Ctrl-C, beside those that the service runs itself."""
     settings = Settings.from_env()
     with ready_database() as database:
+        settings.signing_keys()  # read before a job needs them, and never again
         logs.configure(settings)
         ending = {signal.SIGTERM, signal.SIGINT}
         # Waited for, not handled: before the threads start, so that none of them gets a signal.

@@ -2,9 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -74,13 +75,14 @@ class Document:
         return next((methods for pattern, methods in self._paths if pattern.fullmatch(path)), ())
 
     @cached_property
-    def aliases(self) -> dict[str, str]:
+    def aliases(self) -> Mapping[str, str]:
         """Addresses at the root of the server that answer as an operation does (``x-also-at``)."""
-        return {
+        found = {
             operation["x-also-at"]: self.base_path + path
             for path, _, operation in self.operations()
             if "x-also-at" in operation
         }
+        return MappingProxyType(found)
 
 
 def _allowed(item: dict[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ transaction, and finishes the answer.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -16,18 +16,20 @@ import msgspec
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
 from connexion.operations import AbstractOperation
 
-from tickets.contract.bodies import check_media, parse_json
+from tickets.contract.bodies import MIN_VALUES, check_media, check_values, most_values, parse_json
 from tickets.contract.document import Document
-from tickets.contract.parameters import Parameters, parse_query
+from tickets.contract.parameters import Parameters
 from tickets.contract.policy import Policy
 from tickets.contract.validation import Checker
-from tickets.db import Transaction
+from tickets.db import TookTooLong, Transaction
 from tickets.domain.access import Principal
 from tickets.errors import InvalidRequest, NotFound, Problem
 from tickets.http import idempotency, problems, redaction
 from tickets.http.audit import Audit
+from tickets.http.budget import took_too_long
 from tickets.http.context import Call, Services, Stages, matches
-from tickets.http.exchange import JSON, Exchange, Receive, Response, Scope, Send, exchange_of
+from tickets.http.exchange import JSON, Exchange, Receive, Response, Scope, Send, exchange_of, while_connected
+from tickets.http.fair_queue import tenant_of
 from tickets.http.guard import too_large
 from tickets.http.idempotency import Attempt, Idempotency
 from tickets.http.pagination import link_header
@@ -84,12 +86,12 @@ class Plan:
         self.policy = Policy(spec, parameters)
         self._long_with = frozenset(p["name"] for p in parameters if p.get("x-execution") == "thread")
         self._query = Parameters([p for p in parameters if p["in"] == "query"], "query")
-        self._read_query = lru_cache(maxsize=256)(lambda query: self._query.read(parse_query(query)))
         headers = [p for p in parameters if p["in"] == "header"]
         self._headers = Parameters(headers, "header")
         self._header_names = {p["name"].lower().encode(): p["name"] for p in headers}
         body = _body_schema(operation)
         self._fields = frozenset(body.get("properties", ()))
+        self._most_values = max(MIN_VALUES, most_values(body))
         self._needs_body = bool(operation.request_body) and operation.request_body.get("required", False)
         self._status = next(int(status) for status in spec["responses"] if status.startswith("2"))
         success = document.resolve(_raw(document, operation)["responses"][str(self._status)])
@@ -118,6 +120,8 @@ class Plan:
         arguments = self._arguments(scope)
         if caller is not None:
             self.policy.check_parameters(caller, arguments)
+        if self._writes and self.long:
+            self._runtime.writer.expect_room(tenant_of(exchange), long=True)
         if self._body is not None:
             arguments["body"] = await self._read_body(scope, receive, exchange)
         elif exchange.sends_body:
@@ -135,7 +139,9 @@ class Plan:
             return _not_modified(response, known)
 
         if not self._writes:
-            return await self._read(caller, perform, long=self._is_long(arguments))
+            if self._is_long(arguments):
+                return await self._read_apart(caller, perform, receive, exchange)
+            return self._read(caller, perform)
         key = headers.get("Idempotency-Key")
         if key is None or caller is None:
             return await self._write(scope, caller, perform, exchange)
@@ -150,28 +156,37 @@ class Plan:
 
     async def _stage_by_stage(self, scope: Scope, arguments: dict[str, Any], exchange: Exchange) -> Response:
         """Let a handler that is a coroutine open its transactions itself; nobody has signed in to call it."""
-        runtime = self._runtime
+        runtime, tenant = self._runtime, tenant_of(exchange)
         with runtime.flask_app.app_context():
             flask.g.call = Stages(
                 services=runtime.services,
                 exchange=exchange,
                 status=self._status,
                 reader=runtime.reader,
-                run=runtime.writer.run,
+                run=partial(runtime.writer.run, tenant=tenant),
                 store=lambda tx, status: runtime.audit.store(tx, scope, exchange, status),
                 pool=runtime.pool,
+                tenant=tenant,
             )
             return self._finish(await self.handler(**arguments), scope)
 
-    async def _read(self, caller: Principal | None, work: Callable[..., Response], *, long: bool) -> Response:
+    def _read(self, caller: Principal | None, work: Callable[..., Response]) -> Response:
         reader = self._runtime.reader
-        if long:
-            found: Response = await reader.apart(lambda transaction: work(transaction, caller))
-            return found
         try:
             return work(reader, caller)
         finally:
             reader.end()
+
+    async def _read_apart(
+        self, caller: Principal | None, work: Callable[..., Response], receive: Receive, exchange: Exchange
+    ) -> Response:
+        """Run a read that takes long, as long as its client stays to hear the answer."""
+        reading = self._runtime.reader.apart(lambda transaction: work(transaction, caller), tenant=tenant_of(exchange))
+        try:
+            found: Response = await while_connected(receive, reading)
+        except TookTooLong:
+            raise took_too_long(self._query.names) from None
+        return found
 
     async def _write(self, scope: Scope, caller: Principal | None, work: _Work, exchange: Exchange) -> Response:
         """Run a write for who its caller is when its turn comes: what went before it may have taken a right away.
@@ -189,7 +204,7 @@ class Plan:
             return response, runtime.audit.store(transaction, scope, exchange, response.status)
 
         answer: Response
-        answer, exchange.audited = await runtime.writer.run(confirmed, long=self.long)
+        answer, exchange.audited = await runtime.writer.run(confirmed, tenant=tenant_of(exchange), long=self.long)
         return answer
 
     def _admit(self, scope: Scope, exchange: Exchange) -> Principal | None:
@@ -243,10 +258,7 @@ class Plan:
         return self._headers.read(given) if given else {}
 
     def _arguments(self, scope: Scope) -> dict[str, Any]:
-        arguments = dict(self._query.defaults)
-        query = scope["query_string"]
-        if query or self._query.are_required:
-            arguments.update(self._read_query(query))
+        arguments = self._query.arguments(scope["query_string"])
         for name, value in scope["path_params"].items():
             if value > MAX_ID:
                 raise NotFound(f"There is nothing with the id {value}.")
@@ -272,10 +284,12 @@ class Plan:
         check_media(scope["headers"])
         if len(body) <= MAX_INLINE_BODY:
             return self._value(body, exchange)
-        return await self._runtime.bodies.run(self._value, body, exchange)
+        return await self._runtime.bodies.run(self._value, body, exchange, tenant=tenant_of(exchange))
 
     def _value(self, body: bytes, exchange: Exchange) -> Any:
+        check_values(body, self._most_values)
         value = parse_json(body)
+        exchange.body_size = len(body)
         exchange.body = self._known(value) if self.policy.public else value
         self._body.check(value)  # type: ignore[union-attr]  # only called where there is one
         return value

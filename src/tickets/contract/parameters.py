@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -12,6 +13,8 @@ from tickets.errors import InputError, InvalidRequest
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?", re.ASCII)
+MAX_CACHED_QUERY = 256
+"""Bytes of a query up to which its values are kept for the next request that has it."""
 
 
 class Parameters:
@@ -22,16 +25,16 @@ class Parameters:
         where: ``query`` or ``header``.
 
     Attributes:
-        defaults: what those that are left out are, by name.
-        are_required: whether one of them has to be given.
+        names: of all of them.
     """
 
     def __init__(self, parameters: list[dict[str, Any]], where: str) -> None:
         self._where = where
         self._readers = {p["name"]: _reader(p["schema"]) for p in parameters}
+        self.names = tuple(self._readers)
         self._lists = frozenset(p["name"] for p in parameters if p["schema"].get("type") == "array")
         self._joined = frozenset(p["name"] for p in parameters if not p.get("explode", True))
-        self.defaults = {p["name"]: p["schema"]["default"] for p in parameters if "default" in p["schema"]}
+        self._defaults = {p["name"]: p["schema"]["default"] for p in parameters if "default" in p["schema"]}
         self._checker = Checker(
             {
                 "type": "object",
@@ -44,7 +47,8 @@ class Parameters:
         takes = f"; it takes {', '.join(sorted(self._readers))}" if self._readers else ", which takes none"
         self._times = [p["name"] for p in parameters if p["schema"].get("format") == "date-time"]
         self._unknown = f"is no parameter of this operation{takes}"
-        self.are_required = any(p.get("required") for p in parameters)
+        self._are_required = any(p.get("required") for p in parameters)
+        self._arguments = lru_cache(maxsize=256)(self._read_query)
 
     def read(self, given: list[tuple[str, str]]) -> dict[str, Any]:
         """Convert and check what was given; times become milliseconds since the epoch.
@@ -67,7 +71,7 @@ class Parameters:
                 values[name] = reader(text)
         if faults:
             raise invalid(faults[:MAX_ERRORS])
-        if values or self.are_required:
+        if values or self._are_required:
             try:
                 self._checker.check(values)
             except InvalidRequest as found:
@@ -76,6 +80,25 @@ class Parameters:
             if name in values:
                 values[name] = parse_rfc3339(values[name])
         return values
+
+    def arguments(self, query: bytes) -> dict[str, Any]:
+        """Read a query string, and return its values with the defaults of what it leaves out.
+
+        What was read is kept for the next request with the same query; who gets the values may change them all the
+        same, lists too.
+
+        Raises:
+            InvalidRequest: see `read` and `parse_query`.
+        """
+        read = self._arguments if len(query) <= MAX_CACHED_QUERY else self._read_query
+        values = dict(read(query))
+        for name in self._lists:
+            if name in values:
+                values[name] = [*values[name]]
+        return values
+
+    def _read_query(self, query: bytes) -> Mapping[str, Any]:
+        return self._defaults | self.read(parse_query(query))
 
     def _hinted(self, fault: InputError, values: Mapping[str, Any]) -> InputError:
         """Tell who wrote several values with commas between how they are written here."""

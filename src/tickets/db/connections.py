@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -16,12 +16,15 @@ from sqlalchemy.pool import NullPool
 
 from tickets.db.failures import LOCKED, UNDONE, Locked, unavailable
 from tickets.db.gate import PRIVATE, Gate
+from tickets.db.presence import Presence
 from tickets.db.statements import Transaction
 from tickets.errors import ServiceUnavailable
 from tickets.settings import Settings
 
 LOCK_TIMEOUT = 5.0
 """Seconds a writer waits for its turn before the caller gets a 503."""
+STEPS = 200_000
+"""Steps of SQLite's machine, some milliseconds, between two looks whether a read's time is over."""
 
 
 class Connection:
@@ -37,13 +40,43 @@ class Connection:
         self._patience = patience
         self._pooled: Any = None
         self._driver: sqlite3.Connection | None = None
+        self._is_bounded = False
+        self._in_use = threading.RLock()
+        self._is_last_use = False
+        self._is_interrupted = False
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Keep the connection open while a thread is at work with it, whoever asks for its end meanwhile."""
+        with self._in_use:
+            try:
+                yield
+            finally:
+                if self._is_last_use:
+                    self._is_last_use = False
+                    self.close()
+
+    def close_unless_used(self) -> None:
+        """Close it; one that a thread is at work with is closed by that thread, once it is done."""
+        self._is_last_use = True
+        if self._in_use.acquire(blocking=False):
+            try:
+                self._is_last_use = False
+                self.close()
+            finally:
+                self._in_use.release()
 
     def _open(self) -> sqlite3.Connection:
         if self._driver is None:
-            self._pooled = self._database.engine.raw_connection()
-            driver: sqlite3.Connection = self._pooled.driver_connection
-            driver.execute(f"PRAGMA busy_timeout={self._patience}")
-            self._driver = driver
+            pooled: Any = self._database.engine.raw_connection()
+            try:
+                driver: sqlite3.Connection = pooled.driver_connection
+                driver.execute(f"PRAGMA busy_timeout={self._patience}")
+                self._database.presence.opened()
+            except BaseException:
+                pooled.invalidate()
+                raise
+            self._pooled, self._driver = pooled, driver
         return self._driver
 
     def single(self) -> Transaction:
@@ -57,13 +90,19 @@ class Connection:
         except sqlite3.DatabaseError as error:
             raise unavailable(error) from error
 
-    def begin(self, *, write: bool) -> Transaction:
+    def begin(self, *, write: bool, is_over: Callable[[], bool] | None = None) -> Transaction:
         """Open a transaction: a snapshot for reads, or the one that may write.
+
+        Args:
+            write: which of them.
+            is_over: ends its statements, in their midst too, as soon as it says so.
 
         Raises:
             Locked: another process is writing.
             ServiceUnavailable: the database cannot be opened.
         """
+        if self._is_interrupted:
+            raise ServiceUnavailable("The process is ending.")
         try:
             driver = self._open()
             driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
@@ -71,14 +110,21 @@ class Connection:
             failure = unavailable(error)
             if not isinstance(failure, Locked):
                 self.close()
-            raise failure from error
-        return Transaction(driver, self._database.engine.dialect, is_snapshot=not write)
+            try:
+                raise failure from error
+            finally:
+                del failure  # its traceback holds this frame
+        if is_over is not None:
+            self._is_bounded = True
+            driver.set_progress_handler(is_over, STEPS)
+        return Transaction(driver, self._database.engine.dialect, is_snapshot=not write, is_over=is_over)
 
     def commit(self) -> None:
         """Make the transaction durable; when this raises, nothing of it is stored."""
         driver = self._open()
         if not driver.in_transaction:
             raise ServiceUnavailable(UNDONE)
+        self._database.presence.expect_in_place()
         try:
             driver.execute("COMMIT")
         except sqlite3.DatabaseError as error:
@@ -88,16 +134,27 @@ class Connection:
     def rollback(self) -> None:
         """Undo the transaction, or end a read."""
         try:
+            if self._driver is not None and self._is_bounded:
+                self._is_bounded = False
+                self._driver.set_progress_handler(None, 0)
             if self._driver is not None and self._driver.in_transaction:
                 self._driver.execute("ROLLBACK")
         except sqlite3.DatabaseError:
             self.close()
+
+    def interrupt(self) -> None:
+        """End the statement that another thread is in the midst of, and let it begin no transaction more."""
+        self._is_interrupted = True
+        if (driver := self._driver) is not None:
+            with contextlib.suppress(sqlite3.ProgrammingError):  # closed at the same moment
+                driver.interrupt()
 
     def close(self) -> None:
         """Give the connection up; the next `begin` opens another."""
         pooled, self._pooled, self._driver = self._pooled, None, None
         if pooled is not None:
             pooled.invalidate()
+            self._database.presence.closed()
 
 
 class Database:
@@ -105,14 +162,20 @@ class Database:
 
     Args:
         settings: where the database is and how durable a commit is.
+
+    Attributes:
+        path: of the file; where the settings name a link, it is what the link leads to.
+        presence: tells whether the file is still the one that was opened.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.path = Path(str(make_url(settings.database_url).database))
-        self.engine = _engine(settings)
+        named = Path(str(make_url(settings.database_url).database))
+        self.path = named.resolve()
+        self.presence = Presence(named, self.path)
+        self.engine = _engine(settings, self.presence)
         self._gate = Gate(self.path)
         self._local = threading.local()
-        self._threads: list[Connection] = []
+        self._threads: list[tuple[threading.Thread, Connection]] = []
 
     def begin_write(self, connection: Connection, *, wait: float = LOCK_TIMEOUT) -> Transaction:
         """Pass the gate and open the transaction that may write; `end_write` gives the gate back.
@@ -147,19 +210,24 @@ class Database:
     def _mine(self) -> Connection:
         if not hasattr(self._local, "connection"):
             self._local.connection = Connection(self)
-            self._threads.append(self._local.connection)
+            self._threads.append((threading.current_thread(), self._local.connection))
         mine: Connection = self._local.connection
         return mine
 
     @contextmanager
-    def read(self) -> Iterator[Transaction]:
-        """Run reads on one snapshot, in the calling thread."""
+    def read(self, *, is_over: Callable[[], bool] | None = None) -> Iterator[Transaction]:
+        """Run reads on one snapshot, in the calling thread.
+
+        Args:
+            is_over: ends them, with `TookTooLong`, as soon as it says so.
+        """
         mine = self._mine()
-        transaction = mine.begin(write=False)
-        try:
-            yield transaction
-        finally:
-            mine.rollback()
+        with mine.use():
+            transaction = mine.begin(write=False, is_over=is_over)
+            try:
+                yield transaction
+            finally:
+                mine.rollback()
 
     @contextmanager
     def write(self, *, wait: float = LOCK_TIMEOUT) -> Iterator[Transaction]:
@@ -172,21 +240,29 @@ class Database:
             ServiceUnavailable: the database stayed locked, or its disk failed.
         """
         mine = self._mine()
-        transaction = self.begin_write(mine, wait=wait)
-        try:
-            yield transaction
-            transaction.settle()
-            mine.commit()
-        finally:
-            mine.rollback()
-            self.end_write()
+        with mine.use():
+            transaction = self.begin_write(mine, wait=wait)
+            try:
+                yield transaction
+                transaction.settle()
+                mine.commit()
+            finally:
+                mine.rollback()
+                self.end_write()
+
+    def interrupt(self, thread: threading.Thread) -> None:
+        """End what a thread does in `read` or `write`, for good; what it has not committed is undone."""
+        for owner, connection in self._threads:
+            if owner is thread:
+                connection.interrupt()
 
     def close(self) -> None:
-        """Close what `read` and `write` opened; no thread may be inside them any more."""
-        for connection in self._threads:
-            connection.close()
+        """Close what `read` and `write` opened; a thread that is inside them still goes on to its end."""
+        for _, connection in self._threads:
+            connection.close_unless_used()
         self._gate.close()
         self.engine.dispose()
+        self.presence.close()
 
     def __enter__(self) -> Self:
         return self
@@ -195,7 +271,7 @@ class Database:
         self.close()
 
 
-def _engine(settings: Settings) -> Engine:
+def _engine(settings: Settings, presence: Presence) -> Engine:
     # Each Connection keeps its connection; check_same_thread is off since a commit runs in another thread
     # than the statements before it, never at the same time.
     engine = create_engine(
@@ -204,11 +280,12 @@ def _engine(settings: Settings) -> Engine:
         paramstyle="named",  # the driver takes the values by name, as they come
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
-        connect_args={"check_same_thread": False, "cached_statements": 512},
+        connect_args={"check_same_thread": False, "cached_statements": 192},
     )
 
     @event.listens_for(engine, "do_connect")
     def create(*_: object) -> None:
+        presence.enter()
         # SQLite would let everybody read a file it makes, and gives its -wal and -shm the same mode. Where this
         # fails, SQLite tells why; a file that is there keeps what its owner chose.
         with contextlib.suppress(OSError):

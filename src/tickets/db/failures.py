@@ -1,7 +1,9 @@
 """What SQLite answers when it cannot go on, as the caller shall see it."""
 
 import sqlite3
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Table
@@ -31,6 +33,13 @@ class Locked(ServiceUnavailable):
     """Another process holds the lock."""
 
 
+class TookTooLong(ServiceUnavailable):
+    """A read was ended because its time was over."""
+
+    def __init__(self, detail: str = "This takes too long. Ask for less.") -> None:
+        super().__init__(detail, retry_after=3)
+
+
 class Damaged(ServiceUnavailable):
     """What is stored does not make sense to SQLite."""
 
@@ -38,6 +47,8 @@ class Damaged(ServiceUnavailable):
 def unavailable(error: sqlite3.DatabaseError) -> Exception:
     """Turn what the disk or a lock did into a 503; a fault of our own SQL stays what it is."""
     code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return TookTooLong()
     if code is None or code & 0xFF not in _UNAVAILABLE:
         return error
     reason = f"{_UNAVAILABLE[code & 0xFF]} Try again in a moment."
@@ -47,7 +58,7 @@ def unavailable(error: sqlite3.DatabaseError) -> Exception:
 
 
 @cache
-def _uniques(table: Table) -> dict[str, tuple[str, str]]:
+def _uniques(table: Table) -> Mapping[str, tuple[str, str]]:
     """Map SQLite's words for a broken constraint to the field the caller sent, and to what finds who has it."""
     found = {}
     for index in table.indexes:
@@ -57,7 +68,7 @@ def _uniques(table: Table) -> dict[str, tuple[str, str]]:
                 columns[-1],
                 index.info.get("found_with", ""),
             )
-    return found
+    return MappingProxyType(found)
 
 
 def integrity(error: sqlite3.IntegrityError, table: Any) -> Exception:

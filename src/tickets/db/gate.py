@@ -38,7 +38,7 @@ class Gate:
         entered = False
         try:
             if not self._files:
-                self._files = [self._open(path) for path in self._paths]
+                self._files = [open_beside(self._database, path, os.O_WRONLY) for path in self._paths]
             turnstile, gate = self._files
             if _lock(turnstile, deadline):
                 try:
@@ -52,26 +52,38 @@ class Gate:
                 self._inside.release()
         return entered
 
-    def _open(self, path: Path) -> int:
-        try:
-            return os.open(path, os.O_WRONLY)
-        except FileNotFoundError:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE)
-        # As SQLite does with its -wal: whoever was let into the database can pass its gate, whatever the umask.
-        with contextlib.suppress(FileNotFoundError):
-            os.fchmod(descriptor, self._database.stat().st_mode & 0o666)
-        return descriptor
-
     def leave(self) -> None:
         """Give the gate to the next writer."""
         fcntl.flock(self._files[1], fcntl.LOCK_UN)
         self._inside.release()
 
     def close(self) -> None:
-        """Close the files."""
-        files, self._files = self._files, []
-        for file in files:
-            os.close(file)
+        """Close the files; those of a writer who is inside still are left to the end of the process."""
+        if not self._inside.acquire(blocking=False):
+            return
+        try:
+            files, self._files = self._files, []
+            for file in files:
+                os.close(file)
+        finally:
+            self._inside.release()
+
+
+def open_beside(database: Path, path: Path, flags: int) -> int:
+    """Open a file to lock, and make it when it is not there; it is for whoever may use the database.
+
+    Args:
+        database: whose mode it gets, as SQLite does with its -wal, whatever the umask.
+        path: of the file.
+        flags: how to open it.
+    """
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        descriptor = os.open(path, flags | os.O_CREAT, PRIVATE)
+    with contextlib.suppress(FileNotFoundError):
+        os.fchmod(descriptor, database.stat().st_mode & 0o666)
+    return descriptor
 
 
 def _lock(file: int, deadline: float) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
 from tickets import clock
-from tickets.db.failures import UNDONE, integrity, unavailable
+from tickets.db.failures import UNDONE, TookTooLong, integrity, unavailable
 from tickets.errors import ServiceUnavailable
 
 Row = Any
@@ -133,15 +133,23 @@ class Transaction:
 
     _Late = Callable[["Transaction", dict[Any, Any]], None]
 
-    def __init__(self, connection: sqlite3.Connection, dialect: Dialect, *, is_snapshot: bool = False) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        dialect: Dialect,
+        *,
+        is_snapshot: bool = False,
+        is_over: Callable[[], bool] | None = None,
+    ) -> None:
         self._connection = connection
+        self._is_over = is_over
         self._dialect = dialect
         self._opened_at = clock.now() if is_snapshot else None
         self._depth = 0
         self.topics: set[str] = set()
         self.on_loop = False
         self._late: dict[Transaction._Late, dict[Any, Any]] = {}
-        self._known: dict[Any, dict[Any, list[Row]]] = {}
+        self._known: dict[Any, dict[Any, tuple[Row, ...]]] = {}
 
     @property
     def moment(self) -> int:
@@ -162,6 +170,8 @@ class Transaction:
             work(self, notes)
 
     def _execute(self, statement: Statement, values: dict[str, Any]) -> tuple[sqlite3.Cursor, _Compiled]:
+        if self._is_over is not None and self._is_over():
+            raise TookTooLong
         compiled = statement.compiled(self._dialect)
         if self._known and compiled.table is not None:
             self._known.pop(compiled.table, None)
@@ -180,25 +190,22 @@ class Transaction:
         except sqlite3.DatabaseError as error:
             raise unavailable(error) from error
 
-    def known(self, statement: Statement, **values: Any) -> list[Row]:
+    def known(self, statement: Statement, **values: Any) -> tuple[Row, ...]:
         """Return the rows of a query of one table, which is read again once this transaction has changed the table.
 
         Nobody else does while it writes: a reading transaction could not know.
         """
         table, asked = statement.source, (statement, *values.items())
         if asked not in self._known.get(table, ()):
-            self._known.setdefault(table, {})[asked] = self.all(statement, **values)
+            self._known.setdefault(table, {})[asked] = tuple(self.all(statement, **values))
         return self._known[table][asked]
 
-    def within(
-        self, statement: Statement, most: int, /, *, together: str | None = None, **values: Any
-    ) -> tuple[list[Row], Row | None]:
+    def within(self, statement: Statement, most: int, /, **values: Any) -> tuple[list[Row], Row | None]:
         """Run a statement and return its rows until their long texts come to too much, and the first row beyond.
 
         Args:
             statement: what to run; the rest of its rows are never read.
             most: characters of texts and JSON, after which no row follows.
-            together: a column whose equal values stand behind each other, and are not parted.
             values: of the parameters.
         """
         cursor, compiled = self._execute(statement, values)
@@ -207,7 +214,7 @@ class Transaction:
         try:
             for read in cursor:
                 row = make(read)
-                if left < 0 and (together is None or getattr(row, together) != getattr(rows[-1], together)):
+                if left < 0:
                     cursor.close()
                     return rows, row
                 rows.append(row)

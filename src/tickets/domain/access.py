@@ -3,7 +3,7 @@
 What belongs to another organization, or is hidden from the caller's role, does not exist for them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, select
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.events import Actor
-from tickets.errors import EmailNotVerified, Forbidden, InputError, NotFound, UserInactive
+from tickets.errors import EmailNotVerified, Forbidden, InputError, InsufficientScope, NotFound, UserInactive
 from tickets.models import ApiKey, Base, Comment, Contact, Organization, SlaPolicy, Team, Ticket, User
 
 
@@ -28,7 +28,10 @@ class Principal:
         scopes: what its key may do, for example ``tickets:read``, or ``*``; a session may do all.
         api_key_id: the key it came with, or None.
         session_id: the session it came with, or None.
+        counts_as: the key that its requests count for: the successor, while it replaces the one it came with.
         rate_limit: the key's own limit, for example ``1000/second``.
+        expires_at: when its key ends, or None.
+        is_verified: whether the account's address is known to be theirs.
     """
 
     user_id: int
@@ -39,6 +42,9 @@ class Principal:
     api_key_id: int | None = None
     session_id: int | None = None
     rate_limit: str | None = None
+    expires_at: int | None = None
+    counts_as: int | None = None
+    is_verified: bool = False
 
     @property
     def is_staff(self) -> bool:
@@ -50,6 +56,43 @@ class Principal:
         """Who it is that does what they ask for."""
         return Actor("user", self.user_id, self.name)
 
+
+class Rights:
+    """What accounts may do by their role, and that nobody gives more of it than they have.
+
+    Args:
+        of_role: the scopes of everything that a role may call, by role.
+    """
+
+    def __init__(self, of_role: Mapping[str, frozenset[str]]) -> None:
+        self._of_role = of_role
+
+    def exceed(self, role: str, other: str) -> bool:
+        """Tell whether a role may do anything that another may not do in full."""
+        return not self._of_role[role] < self._of_role[other]
+
+    def expect(self, caller: Principal, role: str, fields: Iterable[str]) -> None:
+        """Check that a caller has all that an account of a role may do, before they give somebody such an account.
+
+        Args:
+            caller: who gives it.
+            role: of the account that somebody gets.
+            fields: of the body, by which they give it; without any nothing is given.
+
+        Raises:
+            InsufficientScope: the caller's key lacks some of it.
+        """
+        fields = list(fields)
+        lacking = [] if "*" in caller.scopes else sorted(self._of_role[role] - caller.scopes)
+        if fields and lacking:
+            detail = (
+                f"This gives somebody all that the role {role} may do, and nobody gives what they have not: "
+                f"your key lacks {', '.join(lacking)}. Use a key that has them, or sign in."
+            )
+            raise InsufficientScope(detail, errors=[InputError(f"/{field}", detail) for field in fields])
+
+
+VERIFY_FIRST = "Verify your own address first, with the code that POST /auth/email-otp sends you."
 
 _CONTACT_OF_USER = Statement(
     select(*Contact.__table__.c).where(
@@ -81,15 +124,15 @@ def organization(tx: Transaction, organization_id: int) -> Row:
 def verified(tx: Transaction, caller: Principal) -> Row:
     """Return the caller's account, if its address is verified.
 
-    Whoever signed up a moment ago may have done so with somebody else's address. They name no other one, which is
-    taken in the whole service then, make no keys, which would outlast them, and get no contact, nor its tickets.
+    Whoever signed up a moment ago may have done so with somebody else's address. They get no contact, nor its tickets;
+    what else they may not do is ``x-verified-email`` in the contract.
 
     Raises:
         EmailNotVerified: it is not.
     """
     account = user(tx, caller, caller.user_id)
     if account.email_verified_at is None:
-        raise EmailNotVerified("Verify your own address first, with the code that POST /auth/email-otp sends you.")
+        raise EmailNotVerified(VERIFY_FIRST)
     return account
 
 

@@ -4,16 +4,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, case, select, update
+from sqlalchemy.sql.functions import count
 
 from tickets import clock, ids
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import records
 from tickets.domain.access import Principal
-from tickets.errors import AlreadyReplaced, Conflict, InputError, InsufficientScope, InvalidRequest
+from tickets.errors import (
+    AlreadyReplaced,
+    Conflict,
+    Forbidden,
+    InputError,
+    InsufficientScope,
+    InvalidRequest,
+    TooManyKeys,
+)
 from tickets.models import ApiKey, Organization, User
 
 TOUCH_EVERY = clock.MINUTE
 """How exact `last_used_at` is: a write for each use would cost more than the use."""
+MOST_LIVE = 100
+"""Keys of a user that are good at the same time."""
 
 _LIVE = (ApiKey.revoked_at.is_(None), User.is_active.is_(True), Organization.deleted_at.is_(None))
 _BY_DIGEST = Statement(
@@ -25,8 +36,10 @@ _BY_DIGEST = Statement(
         ApiKey.rate_limit,
         ApiKey.expires_at,
         ApiKey.last_used_at,
+        ApiKey.replaced_by_id,
         User.role,
         User.name,
+        User.email_verified_at,
     )
     .join(User, User.id == ApiKey.user_id)
     .join(Organization, Organization.id == ApiKey.organization_id)
@@ -48,6 +61,19 @@ _REVOKE_ALL = Statement(
         updated_at=case((ApiKey.updated_at > _now, ApiKey.updated_at), else_=_now),
     )
 )
+_of_user = (ApiKey.user_id == bindparam("user_id"), ApiKey.revoked_at.is_(None))
+_COUNT_LIVE = Statement(
+    select(
+        # Two counts, so that each reads the entries of the index that it counts, and none of keys that have ended.
+        select(count()).where(*_of_user, ApiKey.expires_at.is_(None)).scalar_subquery().label("lasting"),
+        select(count()).where(*_of_user, ApiKey.expires_at > _now).scalar_subquery().label("ending"),
+    )
+)
+_REPLACED = Statement(
+    select(*ApiKey.__table__.c).where(
+        *_of_user, ApiKey.expires_at > _now, ApiKey.replaced_by_id == bindparam("successor_id")
+    )
+)
 _TOUCH = Statement(update(ApiKey).where(ApiKey.id == bindparam("key_id")).values(last_used_at=bindparam("moment")))
 
 
@@ -59,12 +85,27 @@ def create(
     scopes: list[str] | None = None,
     rate_limit: str | None = None,
     expires_at: int | None = None,
+    replaces: bool = False,
 ) -> tuple[Row, str]:
     """Make a key for a user.
 
+    Args:
+        tx: where to write.
+        user: whom it speaks for.
+        name: what it is for.
+        scopes: what it may do; all by default.
+        rate_limit: a limit of its own.
+        expires_at: when it ends.
+        replaces: whether another key of the user ends with it, so that there is none more than before.
+
     Returns:
         The stored record, and the key itself, which is stored nowhere.
+
+    Raises:
+        TooManyKeys: the user has as many keys as anybody may have.
     """
+    if not replaces:
+        _expect_room(tx, user)
     new = ids.api_key()
     record = records.add(
         tx,
@@ -84,24 +125,39 @@ def create(
     return record, new.key
 
 
+def _expect_room(tx: Transaction, user: Row) -> None:
+    found = tx.one(_COUNT_LIVE, user_id=user.id, now=clock.now())
+    if found.lasting + found.ending >= MOST_LIVE:
+        raise TooManyKeys(
+            f"The user {user.id} has {MOST_LIVE} API keys, and more are not needed: revoke one that nobody uses "
+            "(`last_used_at` of GET /api-keys tells), or replace one without an overlap."
+        )
+
+
 def grant(
     tx: Transaction, caller: Principal, user: Row, *, name: str, scopes: Sequence[str], expires_at: int | None
 ) -> tuple[Row, str]:
     """Make a key for a user at the request of a caller, who can give only what they have.
 
     Raises:
+        Forbidden: the caller's own key ends sooner.
         InsufficientScope: the caller's own key lacks one of the scopes.
         InvalidRequest: the key would have expired already.
+        TooManyKeys: the user has as many keys as anybody may have.
     """
     if expires_at is not None and expires_at <= clock.now():
         detail = "lies in the past; choose a later time, or leave it out for a key without end"
         raise InvalidRequest(f"expires_at: {detail}", errors=[InputError("/expires_at", detail)])
     _may_give(caller, scopes, InputError("/scopes", _LACKS))
+    _may_outlive(caller, expires_at, InputError("/expires_at", _TOO_LATE))
     return create(tx, user, name=name, scopes=list(scopes), expires_at=expires_at)
 
 
 def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overlap: int) -> tuple[Row, str]:
-    """Make a new key like another one, which lives on for a while.
+    """Make a new key like another one, which lives on for a while; what that one had replaced ends now.
+
+    So no more than two of a chain live, which count as one against their limit: who replaces a key again and again
+    gets no more requests by it.
 
     Args:
         tx: where to write.
@@ -113,13 +169,18 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
     Raises:
         AlreadyReplaced: the key has a successor, which is the one to replace.
         Conflict: the key has expired, and the new one would have with it.
+        Forbidden: the caller's own key ends before the key does.
         InsufficientScope: the caller's own key lacks one of the scopes.
+        TooManyKeys: both would live, and the user has as many keys as anybody may have.
     """
     if api_key.replaced_by_id is not None:
         raise AlreadyReplaced(f"This key was replaced by the key {api_key.replaced_by_id}; replace that one.")
     if api_key.expires_at is not None and api_key.expires_at <= clock.now():
         raise Conflict("This key has expired, and one like it would have too; make a new key with POST /api-keys.")
     _may_give(caller, api_key.scopes)
+    _may_outlive(caller, api_key.expires_at)
+    for replaced in tx.all(_REPLACED, user_id=user.id, successor_id=api_key.id, now=clock.now()):
+        revoke(tx, replaced)
     made = create(
         tx,
         user,
@@ -127,6 +188,7 @@ def rotate(tx: Transaction, caller: Principal, api_key: Row, user: Row, *, overl
         scopes=api_key.scopes,
         rate_limit=api_key.rate_limit,
         expires_at=api_key.expires_at,
+        replaces=overlap == 0,
     )
     end = clock.now() + overlap
     changes = {"replaced_by_id": made[0].id}
@@ -148,6 +210,15 @@ def _may_give(caller: Principal, scopes: Sequence[str], *faults: InputError) -> 
         raise InsufficientScope(detail, errors=faults)
 
 
+_TOO_LATE = "lies after the end of your own key; choose a time before, or use a key that lasts"
+
+
+def _may_outlive(caller: Principal, expires_at: int | None, *faults: InputError) -> None:
+    if caller.expires_at is not None and (expires_at is None or expires_at > caller.expires_at):
+        detail = "Your own key ends sooner than that one, and a key gives no more time than it has. Use one that lasts."
+        raise Forbidden(detail, errors=faults)
+
+
 def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
     """Find out who a key speaks for.
 
@@ -166,7 +237,10 @@ def authenticate(tx: Transaction, key: str) -> tuple[Principal, bool] | None:
         name=found.name,
         scopes=frozenset(found.scopes),
         api_key_id=found.id,
+        counts_as=found.replaced_by_id or found.id,
         rate_limit=found.rate_limit,
+        expires_at=found.expires_at,
+        is_verified=found.email_verified_at is not None,
     )
     return caller, found.last_used_at is None or found.last_used_at + TOUCH_EVERY <= moment
 

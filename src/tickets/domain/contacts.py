@@ -34,6 +34,12 @@ def change(tx: Transaction, by: Actor, contact: Row, changes: Mapping[str, Any])
     return entities.change(tx, by, Contact, contact, changes)
 
 
+def given_by(tx: Transaction, contact: Row, changes: Mapping[str, Any]) -> list[str]:
+    """Name the fields of a change by which somebody gets a contact's tickets: whoever verifies its new address."""
+    moves = changes.get("email", contact.email).lower() != contact.email
+    return ["email"] if moves and tx.first(_ANY_TICKET, contact_id=contact.id) is not None else []
+
+
 def remove(tx: Transaction, by: Actor, contact: Row) -> None:
     """Delete a contact.
 

@@ -136,13 +136,13 @@ class _Namer(NamedTuple):
     """
 
     model: Model
-    columns: list[str]
+    columns: tuple[str, ...]
     find: Statement
     size: Statement
 
 
 @cache
-def _namers(model: Model) -> list[_Namer]:
+def _namers(model: Model) -> tuple[_Namer, ...]:
     found = []
     for mapper in Base.registry.mappers:
         table = mapper.local_table
@@ -154,5 +154,5 @@ def _namers(model: Model) -> list[_Namer]:
         if columns:
             names = or_(*(table.c[column] == bindparam("gone") for column in columns))
             find = Statement(select(*table.c).where(names).order_by(table.c.id).limit(AT_ONCE))
-            found.append(_Namer(mapper.class_, columns, find, records.size_of(table, names)))
-    return sorted(found, key=lambda namer: namer.model.__name__)
+            found.append(_Namer(mapper.class_, tuple(columns), find, records.size_of(table, names)))
+    return tuple(sorted(found, key=lambda namer: namer.model.__name__))

@@ -1,14 +1,19 @@
-"""The list of events. A time in it is found by number: an index of times would cost each change."""
+"""The list of events, as far back as the log is complete.
 
-from bisect import bisect_left
+A time in it is found by number: an index of times would cost each change.
+"""
+
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
-from tickets.db import Statement, Transaction
+from tickets.db import Row, Statement, Transaction
+from tickets.domain import event_texts, events
 from tickets.domain.listing import Listing
-from tickets.domain.slices import Position, Slice
+from tickets.domain.slices import MOST_TEXT, Position, Slice
 from tickets.models import Event
 
 _of_organization = Event.organization_id == bindparam("of")
@@ -43,15 +48,30 @@ class EventListing(Listing):
         offset: int | None = None,
     ) -> Slice:
         """Read one page; see `Listing.page`."""
-        return super().page(tx, where=_bounded(tx, where), sort=sort, limit=limit, position=position, offset=offset)
+        where = _bounded(tx, where)
+        page = super().page(tx, where=where, sort=sort, limit=limit, position=position, offset=offset)
+        if all(event.texts is None for event in page.rows):
+            return page
+        page = page.cut(_number_within(page.rows, MOST_TEXT, position), sort, position)
+        return page._replace(rows=event_texts.put_back(tx, page.rows))
+
+
+def _number_within(rows: Sequence[Row], most: int, position: Position | None) -> int:
+    """Return how many events, from where the page begins, come to no more than so many characters, but for the last."""
+    lengths = event_texts.lengths(rows)
+    if position is not None and position.backwards:
+        lengths.reverse()
+    return 1 + bisect_right(list(accumulate(lengths)), most)
 
 
 def _bounded(tx: Transaction, where: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
-    """Add between which numbers all that happened in a span of time lies: a page need not look beyond."""
+    """Add between which numbers the events of a page are: where the log is complete, and in a span of time."""
     bounds, [of] = {}, where["organization_id"]
+    since = events.complete_since(tx, of)
     if "created_from" in where:
-        [since] = where.get("since", [0])
-        bounds["since"] = [max(since, _reaching(tx, of, where["created_from"][0]) - 1)]
+        since = max(since, _reaching(tx, of, where["created_from"][0]) - 1)
+    if since > where.get("since", [0])[0]:
+        bounds["since"] = [since]
     if "created_to" in where:
         [moment] = where["created_to"]
         end = _reaching(tx, of, moment)

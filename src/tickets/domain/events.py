@@ -8,11 +8,12 @@ the clock was set back; `reached_at` tells so.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, bindparam, case, insert, select, text, update
+import msgspec
+from sqlalchemy import JSON, BigInteger, Text, bindparam, case, delete, func, insert, select, text, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import jobs, organizations, records
+from tickets.domain import event_texts, jobs, organizations, records
 from tickets.models import Base, Comment, Contact, Event, Team, Ticket, User
 from tickets.models.events import VERBS
 from tickets.shapes.comments import comment as show_comment
@@ -58,6 +59,8 @@ _PURGED = "events_purged"
 _UNTOLD = ("version", "updated_at", "sla")
 """Fields that change with others, and say nothing by themselves."""
 
+_SET_HERE = {"id", "created_at", "reached_at", "has_data"}
+
 _moment = bindparam("created_at", type_=BigInteger())
 _reached = (
     select(Event.reached_at)
@@ -68,8 +71,9 @@ _reached = (
 )
 _STORE = Statement(
     insert(Event).values(
-        {c.name: bindparam(c.name) for c in Event.__table__.c if c.name not in {"id", "created_at", "reached_at"}}
+        {c.name: bindparam(c.name) for c in Event.__table__.c if c.name not in _SET_HERE}
         | {"created_at": _moment, "reached_at": case((_reached > _moment, _reached), else_=_moment)}
+        | {name: bindparam(name, type_=Text()) for name in ("data", "texts")}  # they come as JSON
     )
 )
 RELEASE = "release_history"
@@ -84,10 +88,16 @@ _OF_TICKET = Statement(
 _RELEASE = Statement(
     update(Event).where(Event.id == bindparam("event_id"), Event.is_history.is_(True)).values(is_history=False)
 )
-_PURGE = Statement(
+_OLD = Statement(
     # As the index writes it: SQLite takes no other words for the same.
-    records.oldest(Event.id, Event.created_at, text("NOT is_history")).returning(Event.organization_id, Event.seq)
+    select(Event.id, Event.organization_id, Event.seq, Event.is_history)
+    .where(Event.created_at < bindparam("before", type_=BigInteger()), text("(has_data OR NOT is_history)"))
+    .order_by(Event.created_at)
+    .limit(records.AT_ONCE)
 )
+_is_one = Event.id.in_(select(func.json_each(bindparam("ids")).table_valued("value", name="wanted").c.value))
+_DELETE = Statement(delete(Event).where(_is_one))
+_DROP_DATA = Statement(update(Event).where(_is_one).values(data=JSON.NULL, texts=None, has_data=False))
 
 
 def types(asked: list[str] | None, entities: list[str] | None) -> list[str] | None:
@@ -178,33 +188,46 @@ def _append(
     target: str | None = None,
     moment: int | None = None,
 ) -> None:
+    moment = row.updated_at if moment is None else moment
+    # The transaction holds the counter from here on, so that it alone stores texts of the organization.
+    seq = organizations.count_up(tx, row.organization_id, "events")
+    data, texts = event_texts.take_out(tx, row.organization_id, kind.show(row) if shown is None else shown, moment)
     tx.run(
         _STORE,
         organization_id=row.organization_id,
-        seq=organizations.count_up(tx, row.organization_id, "events"),
+        seq=seq,
         type=f"{kind.name}.{verb}",
         entity_id=row.id,
         ticket_id=None if kind.ticket is None else getattr(row, kind.ticket),
         actor_type=by.type,
         actor_id=by.id,
         actor_name=by.name,
-        data=kind.show(row) if shown is None else shown,
+        data=data,
         changes=changes,
         target=target,
         is_history=bool(changes) and kind.name == "ticket",
-        created_at=row.updated_at if moment is None else moment,
+        created_at=moment,
+        texts=texts,
     )
 
 
 def purge(tx: Transaction, before: int) -> int:
-    """Delete the oldest events from before a time that no history needs, up to `records.AT_ONCE`, and tell how many."""
-    purged = tx.all(_PURGE, before=before)
+    """Let the oldest events from before a time go, up to `records.AT_ONCE`, and return how many.
+
+    Those that history needs stay, without their data.
+    """
+    old = tx.all(_OLD, before=before)
+    gone = [event.id for event in old if not event.is_history]
+    kept = [event.id for event in old if event.is_history]
+    for statement, ids in ((_DELETE, gone), (_DROP_DATA, kept)):
+        if ids:
+            tx.run(statement, ids=msgspec.json.encode(ids).decode())
     last: dict[int, int] = {}
-    for event in purged:
+    for event in old:
         last[event.organization_id] = max(event.seq, last.get(event.organization_id, 0))
     for organization_id, seq in last.items():
         organizations.raise_to(tx, organization_id, _PURGED, seq)
-    return len(purged)
+    return len(old)
 
 
 def complete_since(tx: Transaction, organization_id: int) -> int:

@@ -167,34 +167,72 @@ def _named(
     return _Expansion(scope, fetch, place=place)
 
 
-def _last(columns: Iterable[Any], one: Any, *conditions: ColumnElement[bool], order: Sequence[Any]) -> Statement:
-    """Make what finds the last few rows of a table for each of some tickets; `one` is an alias of the table."""
+class _Last(NamedTuple):
+    """Finds the last few rows of a table for each of some tickets.
+
+    Attributes:
+        lengths: selects the ticket, the id and the length of each of the rows, in any order.
+        rows: selects some of these rows by their ids, in any order.
+    """
+
+    lengths: Statement
+    rows: Statement
+
+
+def _last(columns: Iterable[Any], one: Any, text: Any, *conditions: ColumnElement[bool], order: Sequence[Any]) -> _Last:
+    """Make what finds the last few rows of a table for each of some tickets.
+
+    Args:
+        columns: of the rows.
+        one: an alias of the table.
+        text: the column that may be long.
+        conditions: on the alias.
+        order: which rows are the last, in columns of the alias.
+    """
     last = select(one.id).where(one.ticket_id == _ids.c.value, *conditions)
     last = last.order_by(*(column.desc() for column in order)).limit(bindparam("most")).correlate(_ids)
     model = inspect(one).mapper.class_
-    return Statement(select(*columns).join_from(_ids, model, model.id.in_(last)))
+    lengths = select(model.ticket_id, model.id, func.length(text).label("length"))
+    return _Last(
+        Statement(lengths.join_from(_ids, model, model.id.in_(last))),
+        Statement(select(*columns).where(model.id.in_(select(_ids.c.value)))),
+    )
 
 
 _comment, _event = aliased(Comment), aliased(Event)
 _in_order = (_comment.created_at, _comment.id)
 _of_comments = tuple(Comment.__table__.c)
 _of_events = (Event.id, Event.seq, Event.ticket_id, Event.actor_type, Event.actor_id, Event.actor_name)
-_COMMENTS = _last(_of_comments, _comment, order=_in_order)
-_PUBLIC_COMMENTS = _last(_of_comments, _comment, _comment.visibility == "public", order=_in_order)
+_COMMENTS = _last(_of_comments, _comment, Comment.body, order=_in_order)
+_PUBLIC_COMMENTS = _last(_of_comments, _comment, Comment.body, _comment.visibility == "public", order=_in_order)
 _HISTORY = _last(
-    (*_of_events, Event.changes, Event.created_at), _event, _event.is_history.is_(True), order=(_event.seq,)
+    (*_of_events, Event.changes, Event.created_at),
+    _event,
+    Event.changes,
+    _event.is_history.is_(True),
+    order=(_event.seq,),
 )
 
 
-def _of_each(tx: Transaction, statement: Statement, wanted: _Wanted) -> tuple[list[Row], int]:
-    """Read the last rows of each ticket up to where they come to too much, and tell of how many tickets that is all.
+def _of_each(tx: Transaction, last: _Last, wanted: _Wanted) -> tuple[list[Row], int]:
+    """Read the last rows of each ticket up to where they come to too much, and return of how many tickets they are all.
 
-    The rows come in the order of the tickets, since what finds them has to know the ticket.
+    The lengths are read first: rows that come in the order of the tickets would have to be sorted, however long all of
+    them are together.
     """
-    ids = [ticket.id for ticket in wanted.tickets]
-    bound = {"ids": msgspec.json.encode(ids).decode(), "most": wanted.most}
-    rows, beyond = tx.within(statement, wanted.text, together="ticket_id", **bound)
-    return rows, len(ids) if beyond is None else ids.index(beyond.ticket_id)
+    rows_of: defaultdict[int, list[Row]] = defaultdict(list)
+    tickets = [ticket.id for ticket in wanted.tickets]
+    for row in tx.all(last.lengths, ids=msgspec.json.encode(tickets).decode(), most=wanted.most):
+        rows_of[row.ticket_id].append(row)
+    ids: list[int] = []
+    number, left = 0, wanted.text
+    for ticket_id in tickets:
+        if left < 0 and rows_of[ticket_id]:
+            break
+        ids += [row.id for row in rows_of[ticket_id]]
+        left -= sum(row.length for row in rows_of[ticket_id])
+        number += 1
+    return tx.all(last.rows, ids=_encoded(ids)) if ids else [], number
 
 
 def _comments(tx: Transaction, caller: Principal, wanted: _Wanted) -> tuple[_Found, int]:

@@ -59,16 +59,26 @@ class History:
         descending = sort.startswith("-") != backwards
         seq = position.key if position is not None else _LAST if descending else 0
         # One more than there can be events on the page, and the one that the position is in the midst of.
-        statement, ticket_id = _BACKWARDS if descending else _FORWARDS, where["ticket_id"][0]
-        events, beyond = tx.within(statement, MOST_TEXT, ticket_id=ticket_id, seq=seq, limit=limit + 2)
-        entries = [entry for event in events for entry in entries_of(event, descending=descending)]
-        if position is not None:
-            entries = [e for e in entries if (e.id < position.id if descending else e.id > position.id)]
+        statement, bound = _BACKWARDS if descending else _FORWARDS, {"ticket_id": where["ticket_id"][0]}
+        events, beyond = tx.within(statement, MOST_TEXT, **bound, seq=seq, limit=limit + 2)
+        entries = _entries_beyond(position, events, descending=descending)
+        if not entries and beyond is not None:
+            # The event of the position is long, and all of it was on the page before: begin with the next event.
+            events, beyond = tx.within(statement, MOST_TEXT, **bound, seq=beyond.seq, limit=limit + 1)
+            entries = _entries_beyond(position, events, descending=descending)
         more = beyond is not None or len(entries) > limit
         return slice_of(entries[:limit], "seq", position, more=more, descending=sort.startswith("-"))
 
 
 HISTORY = History()
+
+
+def _entries_beyond(position: Position | None, events: Sequence[Row], *, descending: bool) -> list[Entry]:
+    """Take events apart, and leave out the entries up to a position."""
+    entries = [entry for event in events for entry in entries_of(event, descending=descending)]
+    if position is None:
+        return entries
+    return [entry for entry in entries if (entry.id < position.id if descending else entry.id > position.id)]
 
 
 def entries_of(event: Row, *, descending: bool = False) -> list[Entry]:

@@ -74,7 +74,7 @@ class Listing:
         self._filters = filters
         self._sorts = sorts
         self._tally = tally
-        self._statement = lru_cache(maxsize=256)(self._build)
+        self._statement = lru_cache(maxsize=64)(self._build)
         self._count = lru_cache(maxsize=64)(self._build_count)
         self._probe = lru_cache(maxsize=64)(self._build_probe)
 

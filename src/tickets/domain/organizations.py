@@ -61,6 +61,21 @@ def change(tx: Transaction, organization: Row, changes: Mapping[str, Any]) -> Ro
     return records.change(tx, Organization, organization, changes)
 
 
+def given_by(organization: Row, changes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name the roles that strangers get by a change, each with the field that gives it.
+
+    Whoever joins by themselves is a user; whoever may sign in without a verified address has any role.
+    """
+    before, after = organization.settings, {**organization.settings, **changes.get("settings", {})}
+    gives = {
+        ("user", "settings/allow_self_registration"): not before["allow_self_registration"]
+        and after["allow_self_registration"],
+        ("admin", "settings/require_verified_email"): before["require_verified_email"]
+        and not after["require_verified_email"],
+    }
+    return [one for one, is_given in gives.items() if is_given]
+
+
 def remove(tx: Transaction, organization: Row) -> None:
     """Delete an organization: for everybody at once, whatever its size.
 

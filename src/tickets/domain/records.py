@@ -133,16 +133,15 @@ def differs(old: Any, new: Any) -> bool:
     return bool(old != new)
 
 
-def oldest(key: Any, when: Any, *conditions: Any) -> Delete:
+def oldest(key: Any, when: Any) -> Delete:
     """Make what deletes the oldest rows of a table, up to `AT_ONCE`, from before the time in the parameter ``before``.
 
     Args:
         key: a column by which rows are found; where several have the same, a few more may go.
         when: the column with their time, which an index has in its order.
-        conditions: what else they have to fit.
     """
     before = bindparam("before", type_=BigInteger())
-    few = select(key).where(when < before, *conditions).order_by(when).limit(AT_ONCE)
+    few = select(key).where(when < before).order_by(when).limit(AT_ONCE)
     return delete(key.class_).where(key.in_(few), when < before)
 
 

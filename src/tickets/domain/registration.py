@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tickets import clock
 from tickets.db import Row, Transaction
-from tickets.domain import api_keys, jobs, mail, mailboxes, organizations, passwords, users
+from tickets.domain import access, api_keys, jobs, mail, mailboxes, organizations, passwords, users
 from tickets.domain.events import SYSTEM
 from tickets.domain.one_time_secrets import LIFETIMES, OneTimeSecrets
 from tickets.errors import InputError, NotFound
@@ -16,6 +16,8 @@ SEND_SECRET = "send_secret"  # noqa: S105 - the name of a kind of job
 
 
 _WITHIN = clock.SECOND
+_AT_ONCE = clock.SECOND
+"""Longer than what lies between the times of two rows of one transaction."""
 
 
 class Newcomer(NamedTuple):
@@ -71,17 +73,26 @@ def _open_organization(tx: Transaction, slug: str) -> Row:
     return found
 
 
-def ask(tx: Transaction, email: str, purpose: str) -> None:
+def ask(tx: Transaction, email: str, purpose: str, *, page: str = "") -> None:
     """Have a code or token sent to an address, if there is an account with it.
 
     Who has an account is looked up by the job, a moment later that nobody can guess: the request does the same
     for any address, takes as long, and slows the next one down no more.
+
+    Args:
+        tx: the transaction of the request.
+        email: the address.
+        purpose: of the code or token.
+        page: where a token can be used, as the process knows it that was asked: the job may run in another.
     """
     run_at = clock.now() + secrets.randbelow(_WITHIN)
-    jobs.enqueue(tx, SEND_SECRET, {"email": email.lower(), "purpose": purpose}, run_at=run_at)
+    payload = {"email": email.lower(), "purpose": purpose, **({"page": page} if page else {})}
+    jobs.enqueue(tx, SEND_SECRET, payload, run_at=run_at)
 
 
-def send(tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email: str, purpose: str) -> None:
+def send(
+    tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email: str, purpose: str, page: str = ""
+) -> None:
     """Do what `ask` asked for, unless it is a code for an address that is verified already, or one mail too many.
 
     Whoever asked need not be the address's owner, and hears nothing of it.
@@ -99,7 +110,7 @@ def send(tx: Transaction, settings: Settings, one_time: OneTimeSecrets, *, email
     if purpose == "verify_email":
         mail.enqueue(tx, settings, "verify_email", code=secret, **to)
     else:
-        mail.enqueue(tx, settings, "password_reset", link=settings.reset_link(secret), **to)
+        mail.enqueue(tx, settings, "password_reset", link=settings.reset_link(secret, page), **to)
 
 
 def verify(tx: Transaction, one_time: OneTimeSecrets, *, email: str, code: str) -> Row | None:
@@ -140,10 +151,35 @@ def reset(tx: Transaction, one_time: OneTimeSecrets, *, token: str, password_has
 def _verified(tx: Transaction, user: Row) -> Row:
     """Note that whoever has the account reads the mail sent to its address.
 
-    Until now it was whoever signed up with the address: they may be a stranger, and lose all that they opened.
+    Until now it was whoever signed up with the address: they may be a stranger, and lose all that they opened, and
+    all that they gave to others.
     """
     if user.email_verified_at is not None:
         return user
     users.sign_out(tx, user.id)
     api_keys.revoke_all(tx, user.id)
-    return users.verify(tx, user)
+    verified = users.verify(tx, user)
+    organization = access.organization(tx, user.organization_id)
+    if user.role == "admin" and _founded(tx, user, organization):
+        _take_back(tx, verified, organization)
+    return verified
+
+
+def _founded(tx: Transaction, user: Row, organization: Row) -> bool:
+    """Tell whether an account founded its organization: it is the first, and one transaction stored both."""
+    is_first = users.first(tx, organization.id).id == user.id
+    return is_first and bool(user.created_at - organization.created_at < _AT_ONCE)
+
+
+def _take_back(tx: Transaction, founder: Row, organization: Row) -> None:
+    """Take back what was given in an organization before its founder's address was verified.
+
+    Nobody knows who gave it: a stranger may have founded the organization with this address and let their own accounts
+    in. So no other admin or agent keeps access, verified or not: the founder lets those in again who belong there.
+    Whoever only raises tickets has no power over others, and stays.
+    """
+    for other in users.staff(tx, organization.id):
+        if other.id != founder.id:
+            api_keys.revoke_all(tx, other.id)
+            users.change(tx, SYSTEM, other, {"is_active": False})
+    organizations.change(tx, organization, {"settings": {"allow_self_registration": False}})

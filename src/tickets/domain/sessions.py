@@ -23,7 +23,15 @@ _LIVE = (
     Organization.deleted_at.is_(None),
 )
 _FIND = Statement(
-    select(Session.id, Session.user_id, Session.expires_at, User.organization_id, User.role, User.name)
+    select(
+        Session.id,
+        Session.user_id,
+        Session.expires_at,
+        User.organization_id,
+        User.role,
+        User.name,
+        User.email_verified_at,
+    )
     .join(User, User.id == Session.user_id)
     .join(Organization, Organization.id == User.organization_id)
     .where(Session.id == bindparam("session_id"), *_LIVE)
@@ -104,7 +112,7 @@ def prolong(tx: Transaction, refresh_token: str) -> Opened | None:
 
 
 def find(tx: Transaction, session_id: int) -> Row | None:
-    """Find a session that can be worked in, with its user's organization and role."""
+    """Find a session that can be worked in, with its user's organization, role and verification."""
     return tx.first(_FIND, session_id=session_id, now=clock.now())
 
 

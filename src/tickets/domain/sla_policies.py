@@ -78,7 +78,7 @@ def _whole(tx: Transaction, organization_id: int, fields: Mapping[str, Any]) -> 
     return {**fields, "conditions": conditions}
 
 
-def of(tx: Transaction, organization_id: int) -> list[Row]:
+def of(tx: Transaction, organization_id: int) -> tuple[Row, ...]:
     """Return the policies of an organization in the order in which they are asked; for who writes."""
     return tx.known(_ALL, of=organization_id)
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import String, bindparam, cast, select, update
+from sqlalchemy import String, bindparam, cast, or_, select, update
 
 from tickets import clock
 from tickets.db import Row, Statement, Transaction
 from tickets.domain import contacts, entities, one_time_secrets
+from tickets.domain.access import Rights
 from tickets.domain.events import Actor
 from tickets.errors import LastAdmin
 from tickets.models import Organization, Session, User
@@ -21,6 +22,19 @@ _OTHER_ADMIN = Statement(
         User.id != bindparam("id"),
     )
     .limit(1)
+)
+_FIRST = Statement(
+    select(*User.__table__.c)
+    .where(User.organization_id == bindparam("organization_id"))
+    .order_by(User.created_at, User.id)
+    .limit(1)
+)
+_STAFF = Statement(
+    select(*User.__table__.c).where(
+        User.organization_id == bindparam("organization_id"),
+        or_(User.role == "admin", User.role == "agent"),
+        User.is_active.is_(True),
+    )
 )
 _PRESENT = (
     select(*User.__table__.c)
@@ -112,9 +126,30 @@ def by_email(tx: Transaction, email: str) -> Row | None:
     return tx.first(_BY_EMAIL, email=email.lower())
 
 
+def staff(tx: Transaction, organization_id: int) -> list[Row]:
+    """List the active admins and agents of an organization."""
+    return list(tx.all(_STAFF, organization_id=organization_id))
+
+
+def first(tx: Transaction, organization_id: int) -> Row:
+    """Return the first account of an organization that has one."""
+    return tx.one(_FIRST, organization_id=organization_id)
+
+
 def let_go(tx: Transaction, email: str) -> None:
     """Take an address, in lower case, from an account of a deleted organization, whose rows still go."""
     tx.run(_LET_GO, address=email)
+
+
+def given_by(user: Row, changes: Mapping[str, Any], rights: Rights) -> list[str]:
+    """Name the fields of a change by which somebody gets to use the account, or more of it than before."""
+    role = changes.get("role", user.role)
+    gives = {
+        "role": role != user.role and rights.exceed(role, user.role),
+        "email": changes.get("email", user.email).lower() != user.email,
+        "is_active": changes.get("is_active", False) and not user.is_active,
+    }
+    return [field for field, is_given in gives.items() if is_given]
 
 
 def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) -> Row:
@@ -122,7 +157,7 @@ def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) ->
 
     Who gives an account another address vouches for it, as who makes one does: it stays verified, from now on. One
     that somebody signed up with by themselves does not become so by that: it is not known yet whose it is. What was
-    sent to the old address opens nothing any more.
+    sent to the old address opens nothing any more, and sessions end: whoever is behind the new one signs in anew.
 
     Raises:
         LastAdmin: the organization would be left without an active admin.
@@ -133,14 +168,14 @@ def change(tx: Transaction, by: Actor, user: Row, changes: Mapping[str, Any]) ->
         let_go(tx, changes["email"])
         contacts.follow(tx, by, user, changes["email"])
     moved = changes.get("email", user.email) != user.email
-    if moved:
+    is_deactivated = not changes.get("is_active", True)
+    if moved or is_deactivated:
         one_time_secrets.forget(tx, user.id)
-        if user.email_verified_at is not None:
-            changes["email_verified_at"] = clock.now()
-    if changes.get("role", "admin") != "admin" or not changes.get("is_active", True):
-        _keep_an_admin(tx, user, "demoted or deactivated")
-    if not changes.get("is_active", True):
         sign_out(tx, user.id)  # for good: activated again, they sign in anew
+    if moved and user.email_verified_at is not None:
+        changes["email_verified_at"] = clock.now()
+    if changes.get("role", "admin") != "admin" or is_deactivated:
+        _keep_an_admin(tx, user, "demoted or deactivated")
     changed = entities.change(tx, by, User, user, changes)
     if moved and changed.email_verified_at is not None:
         contacts.claim(tx, by, changed)

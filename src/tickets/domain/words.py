@@ -50,6 +50,10 @@ _POINTS = re.compile(
 _ASKED = re.compile(r'"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+)')
 
 
+_MOST_KINDS = 32_768
+"""Characters that are remembered: all that people write with, and not the million there are."""
+
+
 class Word(NamedTuple):
     """A word and where it is.
 
@@ -92,6 +96,8 @@ class _Kinds(dict[int, str]):
             kind = "p" if category != "Cn" and _UNSPACED.match(character) else "w"
         elif category == "So":  # among them most emoji
             kind = "s"
+        if len(self) >= _MOST_KINDS:
+            self.clear()
         if character == "\u200b":  # the space of no width that ends words where nothing else does
             kind = " "
         self[code] = kind

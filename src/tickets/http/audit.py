@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, insert, select
 
 from tickets import clock
 from tickets.db import Statement, Transaction
+from tickets.errors import Problem, ServiceUnavailable, forget_origin
 from tickets.http import redaction
 from tickets.http.exchange import Exchange, Scope
 from tickets.http.transaction import Writer
@@ -29,8 +30,10 @@ MAX_WAITING = 10_000
 EARLY = 1_000
 """With so many rows waiting, the next flush does not wait for its time."""
 
-MAX_UNSIGNED = 300
-"""Most characters that are kept of each thing that somebody sent who was nobody and was refused."""
+MAX_REFUSED = 300
+"""Most characters that are kept of path, query and agent of a request that was refused."""
+MAX_REFUSED_BODY = 2_000
+"""Most characters that are kept of its body, if somebody signed it; of nobody's `MAX_REFUSED`."""
 
 _REFUSED = 400
 _INTERNAL_ERROR = 500
@@ -47,7 +50,18 @@ _STORE = Statement(
     )
 )
 
+_PLAIN: dict[str, Any] = {
+    **dict.fromkeys(AuditEntry.__table__.c.keys()),
+    **dict.fromkeys(("method", "path", "query", "ip", "request_id"), ""),
+    **dict.fromkeys(("status", "duration_ms", "created_at"), 0),
+}
+"""A row that any database stores that stores rows."""
+
 log = structlog.get_logger("tickets.audit")
+
+
+class _UndoneError(Exception):
+    """Ends a savepoint whose work shall not stay."""
 
 
 class Audit:
@@ -125,9 +139,17 @@ class Audit:
                 self._waiting.popleft()
             self.lost += count
 
+    def _put_aside(self, row: dict[str, Any], error: BaseException) -> None:
+        """Give up a row that cannot be stored, and log all of it that is no text of the request."""
+        self.lost += 1
+        shown = {name: row[name] for name in ("request_id", "operation", "status", "user_id", "organization_id")}
+        log.error("audit row cannot be stored", error=type(error).__name__, **shown)
+
     def _failed(self, error: BaseException) -> None:
         self.failures += 1
-        log.error("audit failed", error=repr(error), waiting=len(self._waiting), lost=self.lost)
+        # Other errors may quote what is to be stored.
+        said = error.detail if isinstance(error, Problem) else type(error).__name__
+        log.error("audit failed", error=said, waiting=len(self._waiting), lost=self.lost)
 
     async def _flush_for_ever(self) -> None:
         while not self._end.is_set():
@@ -150,10 +172,12 @@ class Audit:
             piece = list(islice(self._waiting, min(due, BITE)))
             due -= len(piece)
             try:
-                await self._writer.run(partial(_store_all, rows=piece))
+                unstorable = await self._writer.run(partial(_store_all, rows=piece))
             except Exception as error:  # noqa: BLE001 - whatever it is, the rows wait for the next time
                 self._failed(error)
                 return False
+            for row, reason in unstorable:
+                self._put_aside(row, reason)
             # What waited too long may be gone meanwhile, from the same end.
             for row in piece:
                 if self._waiting and self._waiting[0] is row:
@@ -161,8 +185,47 @@ class Audit:
         return True
 
 
-def _store_all(tx: Transaction, rows: list[dict[str, Any]]) -> None:
-    tx.many(_STORE, rows)
+def _store_all(tx: Transaction, rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], BaseException]]:
+    """Store rows; returns those that cannot be stored, with the reason of each.
+
+    Raises:
+        ServiceUnavailable: the database takes none at the moment.
+    """
+    try:
+        with tx.savepoint():
+            tx.many(_STORE, rows)
+    except ServiceUnavailable:
+        raise
+    except Exception:
+        unstorable = [(row, error) for row in rows if (error := _store(tx, row)) is not None]
+        if len(unstorable) == len(rows) and not _takes_rows(tx):
+            raise
+        return unstorable
+    return []
+
+
+def _takes_rows(tx: Transaction) -> bool:
+    """Tell whether the database would store a row that has nothing unusual."""
+    try:
+        with tx.savepoint():
+            tx.run(_STORE, **_PLAIN)
+            raise _UndoneError  # noqa: TRY301 - it ends the savepoint
+    except _UndoneError:
+        return True
+    except Exception:  # noqa: BLE001 - whatever it is, it is no fault of the rows
+        return False
+
+
+def _store(tx: Transaction, row: dict[str, Any]) -> BaseException | None:
+    try:
+        with tx.savepoint():
+            tx.run(_STORE, **row)
+    except ServiceUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this row's alone
+        forget_origin(error)
+        return error
+    return None
 
 
 def _row(scope: Scope, exchange: Exchange, status: int) -> dict[str, Any]:
@@ -182,13 +245,14 @@ def _row(scope: Scope, exchange: Exchange, status: int) -> dict[str, Any]:
         "ip": exchange.client[:64],
         "user_agent": None if agent is None else redaction.agent(agent),
         "duration_ms": took,
-        "body": None if exchange.body is None else redaction.body(exchange.body),
+        "body": None if exchange.body is None else redaction.body(exchange.body, exchange.body_size),
         "request_id": exchange.request_id,
         "created_at": clock.now() - took,
     }
-    if exchange.user_id is None and row["status"] >= _REFUSED:
-        for name in ("path", "query", "user_agent", "body"):
-            row[name] = row[name] and redaction.cut(row[name], MAX_UNSIGNED)
+    if row["status"] >= _REFUSED:
+        body = MAX_REFUSED if exchange.user_id is None else MAX_REFUSED_BODY
+        for name, most in (("path", MAX_REFUSED), ("query", MAX_REFUSED), ("user_agent", MAX_REFUSED), ("body", body)):
+            row[name] = row[name] and redaction.cut(row[name], most)
     return row
 
 

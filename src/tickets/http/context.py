@@ -9,9 +9,9 @@ from typing import Any
 import flask
 
 from tickets.contract.document import Document
-from tickets.db import Row, Transaction
+from tickets.db import Database, Row, Transaction
 from tickets.domain import records
-from tickets.domain.access import Principal
+from tickets.domain.access import Principal, Rights
 from tickets.domain.expansion import Beside
 from tickets.domain.history import History
 from tickets.domain.listing import Listing
@@ -22,6 +22,7 @@ from tickets.domain.slices import Slice, end_of
 from tickets.errors import InputError, InvalidRequest, PreconditionFailed, Problem
 from tickets.http import problems
 from tickets.http.exchange import Exchange
+from tickets.http.fair_queue import Tenant
 from tickets.http.pagination import MOST_ROWS, Cursors, binding
 from tickets.http.pool import Pool
 from tickets.http.rate_limit import FailedLogins
@@ -40,11 +41,13 @@ class Services:
     """What lives as long as the application."""
 
     settings: Settings
+    database: Database
     document: Document
     cursors: Cursors
     tokens: AccessTokens
     one_time: OneTimeSecrets
     failed_logins: FailedLogins
+    rights: Rights
     revision: str
     started_at: int
 
@@ -270,6 +273,7 @@ class Stages:
         run: see `write`.
         store: writes the audit row of the request with a status, and tells whether it is there.
         pool: see `compute`.
+        tenant: whose work it is.
     """
 
     services: Services
@@ -279,6 +283,7 @@ class Stages:
     run: Callable[[Callable[[Transaction], Any]], Awaitable[Any]]
     store: Callable[[Transaction, int], bool]
     pool: Pool
+    tenant: Tenant
 
     @property
     def client(self) -> str:
@@ -346,7 +351,7 @@ class Stages:
             ServiceUnavailable: too many wait for that already.
         """
         _expect_time_left()
-        return await self.pool.run(function, *args)
+        return await self.pool.run(function, *args, tenant=self.tenant)
 
 
 def _expect_time_left() -> None:

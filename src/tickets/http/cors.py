@@ -1,5 +1,7 @@
 """Cross-origin requests: which pages in a browser may call, and what it is told of that (Fetch standard, CORS)."""
 
+import re
+
 from tickets.errors import Forbidden
 from tickets.http.exchange import Headers, Response, Scope
 
@@ -16,6 +18,8 @@ _HEADERS = (
     "x-api-key",
     "x-request-id",
 )
+_ORIGIN = re.compile(rb"null|[a-z][a-z0-9+.-]{0,30}://[A-Za-z0-9._~%:\[\]-]{1,300}")
+"""What is repeated of a request where all origins may call (RFC 6454, 6.1)."""
 _SECONDS = b"600"
 """How long a browser remembers what it was told."""
 _VARY_PREFLIGHT = b"origin, access-control-request-method, access-control-request-headers"
@@ -76,7 +80,9 @@ class Cors:
     def _allowed(self, scope: Scope) -> bytes | None:
         """Return the origin of a request, if it may call."""
         origin = _header(scope, b"origin")
-        return origin if origin is not None and self._origins & {origin, b"*"} else None
+        if origin is None or (origin in self._origins and origin != b"*"):
+            return origin
+        return origin if b"*" in self._origins and _ORIGIN.fullmatch(origin) else None
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:

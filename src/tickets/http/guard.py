@@ -7,7 +7,6 @@ server closes a body that stalls, and none answers a malformed path with a probl
 import asyncio
 import re
 import time
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 import structlog
@@ -24,11 +23,15 @@ from tickets.errors import (
     RequestTimeout,
     ServiceUnavailable,
     UriTooLong,
+    forget_origin,
 )
 from tickets.http import problems, redaction
+from tickets.http.addresses import client_address
 from tickets.http.audit import Audit
 from tickets.http.cors import Cors
 from tickets.http.exchange import App, Exchange, Headers, Receive, Scope, Send, attach
+from tickets.http.pages import is_page
+from tickets.http.rate_limit import RateLimiter
 from tickets.http.refusals import Refusals
 from tickets.settings import Settings
 
@@ -37,6 +40,7 @@ MAX_TARGET = 8_000
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 # The set that helmet sends by default; upgrade-insecure-requests is left out, since the service itself
@@ -76,12 +80,23 @@ class Guard:
         app: what answers.
         settings: bounds, whose X-Forwarded-For to believe, and which origins may call.
         document: where the API begins, and which paths answer as another does.
+        limiter: counts requests for pages.
         refusals: count what is refused here.
         audit: is told of each request.
     """
 
-    def __init__(self, app: App, settings: Settings, document: Document, *, refusals: Refusals, audit: Audit) -> None:
+    def __init__(
+        self,
+        app: App,
+        settings: Settings,
+        document: Document,
+        *,
+        limiter: RateLimiter,
+        refusals: Refusals,
+        audit: Audit,
+    ) -> None:
         self._app = app
+        self._limiter = limiter
         self._refusals = refusals
         self._audit = audit
         self._max_body = settings.max_body_bytes
@@ -102,15 +117,19 @@ class Guard:
         is_api = path.startswith(self._base_path) or path in self._aliases
         sender = _Sender(send, exchange, [*self._cors.headers(scope), *(API_HEADERS if is_api else SECURITY_HEADERS)])
         try:
+            _check_host(scope)
             exchange.audited = await self._answer_preflight(scope, sender)  # a question of a browser's own is no news
             if not exchange.audited:
                 self._check(scope, exchange)
+                if not is_api and is_page(scope["method"], path):
+                    self._limiter.count_page(exchange)
                 scope["path"] = self._aliases.get(path, path)
                 await self._app(scope, _Body(receive, self._max_body, self._timeout), sender)
         except Problem as problem:
             await sender.fail(await self._refusals.charge(scope, problem), path)
-        except Exception:
+        except Exception as error:
             log.exception("failed", request_id=exchange.request_id, path=exchange.path)
+            forget_origin(error)
             await sender.fail(InternalError("Something went wrong on our side; quote the request id."), path)
         except asyncio.CancelledError:
             # Only the end of the service cancels: what took longer than its grace is told so. It was not done, since
@@ -118,6 +137,7 @@ class Guard:
             await sender.fail(ServiceUnavailable("The service is stopping. Try again in a moment."), path)
         if not exchange.audited and path.startswith(self._base_path + "/"):
             self._audit.note(scope, exchange, sender.status)
+        exchange.body = None  # an idle connection keeps its last scope
         log.info(
             "request",
             request_id=exchange.request_id,
@@ -174,6 +194,21 @@ class Guard:
             raise InvalidRequest("The path is not valid percent-encoded UTF-8, or contains a control character.")
         if b"%2f" in raw.lower():
             raise NotFound("There is nothing at this address; an encoded slash is no part of any.")
+
+
+def _check_host(scope: Scope) -> None:
+    """Refuse what does not say whom it asks: a proxy in front may have read it otherwise (RFC 9112, 3.2).
+
+    Raises:
+        InvalidRequest: the header is missing, there twice, or names no host.
+    """
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if not hosts and scope["http_version"] != "1.1":
+        return
+    if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None:
+        raise InvalidRequest(
+            "Send one header `Host` with the name or address of the service, like api.example.com:8080."
+        )
 
 
 def too_large(most: int) -> PayloadTooLarge:
@@ -234,24 +269,3 @@ class _Sender:
             return  # the answer has begun: all that is left is to end the connection, which the server does
         response = problems.render(problem, path=path, request_id=self._exchange.request_id)
         await response.send(self)
-
-
-def client_address(scope: Scope, proxies: tuple[IPv4Network | IPv6Network, ...]) -> str:
-    """Return the address a request came from.
-
-    ``X-Forwarded-For`` counts only as far as each hop, from the right, is a trusted proxy.
-    """
-    client = scope.get("client")
-    address: str = client[0] if client else ""
-    if not proxies:
-        return address
-    hops = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
-    for hop in reversed([*(part.strip() for part in hops.split(",") if part.strip()), address]):
-        try:
-            known = ip_address(hop)
-        except ValueError:
-            return address
-        address = hop
-        if not any(known in network for network in proxies):
-            return address
-    return address

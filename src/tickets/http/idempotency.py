@@ -5,22 +5,42 @@ The record commits in the transaction of the effect it tells of, so neither is e
 """
 
 import hashlib
+import zlib
 from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.fernet import InvalidToken
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import aliased
 
 from tickets import clock
-from tickets.db import Statement, Transaction
+from tickets.db import Row, Statement, Transaction
 from tickets.domain.access import Principal
-from tickets.errors import IdempotencyInProgress, IdempotencyKeyReused, InputError
+from tickets.errors import IdempotencyAnswerGone, IdempotencyInProgress, IdempotencyKeyReused, InputError
 from tickets.http.exchange import Response
 from tickets.models import IdempotencyRecord as Record
 from tickets.sealing import seal
 
 KEPT_FOR = clock.DAY
 
+MOST_KEPT = 64 << 20
+"""Bytes of answers that are kept for an organization, give or take one; beyond, the oldest bodies go, and their records
+stay."""
+MAX_KEPT = 256 << 10
+"""Bytes of the largest body that is kept, packed if it is long."""
+_LONG = 4 << 10
+"""Bytes from which on a body is packed: a bulk answer of 500 tickets becomes a quarter."""
+_VERY_LONG = 8 << 20
+"""Bytes from which on a body is not even packed: it would take too long."""
+
+_others = aliased(Record)
+_LAST = (
+    select(_others.running_size)
+    .where(_others.organization_id == bindparam("organization_id"), _others.running_size.is_not(None))
+    .order_by(_others.running_size.desc())
+    .limit(1)
+    .scalar_subquery()
+)
 _FIND = Statement(
     select(*Record.__table__.c).where(
         Record.organization_id == bindparam("organization_id"),
@@ -28,7 +48,21 @@ _FIND = Statement(
         Record.expires_at > bindparam("now"),
     )
 )
-_STORE = Statement(insert(Record).values({column.name: bindparam(column.name) for column in Record.__table__.c}))
+_STORE = Statement(
+    insert(Record)
+    .values(
+        {
+            **{column.name: bindparam(column.name) for column in Record.__table__.c},
+            "running_size": func.coalesce(_LAST, 0) + bindparam("size"),
+        }
+    )
+    .returning(Record.running_size)
+)
+_DROP_BODIES = Statement(
+    update(Record)
+    .where(Record.organization_id == bindparam("organization_id"), Record.running_size <= bindparam("last"))
+    .values(body=b"", running_size=None)
+)
 _FORGET = Statement(
     delete(Record).where(Record.organization_id == bindparam("organization_id"), Record.scope == bindparam("scope"))
 )
@@ -90,6 +124,7 @@ class Idempotency:
 
         Raises:
             IdempotencyKeyReused: the earlier request had another body.
+            IdempotencyAnswerGone: it was answered, and the body of that is not kept any more.
         """
         found = tx.first(_FIND, organization_id=this.organization_id, scope=this.scope, now=clock.now())
         if found is None:
@@ -97,11 +132,15 @@ class Idempotency:
         if found.fingerprint != this.fingerprint:
             detail = "This Idempotency-Key came with another body before; use a new key for a new request."
             raise IdempotencyKeyReused(detail, errors=[_at_key(detail)])
+        if found.running_size is None:
+            raise _gone(found)
         kept = ((b"content-type", found.content_type), (b"location", found.location), (b"etag", found.etag))
         headers = [(b"idempotency-replayed", b"true"), *((name, value.encode()) for name, value in kept if value)]
         body = found.body
         if body.startswith(_SEAL):
             body = self._unsealed(body.removeprefix(_SEAL))
+        elif body.startswith(_PACKED):
+            body = zlib.decompress(body.removeprefix(_PACKED))
         return Response(found.status, headers, body)
 
     def _unsealed(self, body: bytes) -> bytes:
@@ -126,7 +165,9 @@ class Idempotency:
         moment = clock.now()
         tx.run(_FORGET, organization_id=this.organization_id, scope=this.scope)  # one that is too old to count
         headers = dict(response.headers)
-        tx.run(
+        body = _SEAL + self._sealed.encrypt(response.body) if secret else _packed(response.body)
+        is_kept = len(body) <= MAX_KEPT
+        stored = tx.one(
             _STORE,
             organization_id=this.organization_id,
             scope=this.scope,
@@ -135,12 +176,31 @@ class Idempotency:
             content_type=headers.get(b"content-type", b"").decode(),  # a 204 has none
             location=_text(headers.get(b"location")),
             etag=_text(headers.get(b"etag")),
-            body=_SEAL + self._sealed.encrypt(response.body) if secret else response.body,
+            body=body if is_kept else b"",
+            size=len(body) if is_kept else None,
             expires_at=moment + KEPT_FOR,
         )
+        if is_kept and stored.running_size > MOST_KEPT:
+            tx.run(_DROP_BODIES, organization_id=this.organization_id, last=stored.running_size - MOST_KEPT)
 
 
 _SEAL = b"\0sealed\0"
+_PACKED = b"\0packed\0"
+
+
+def _packed(body: bytes) -> bytes:
+    return _PACKED + zlib.compress(body, 1) if _LONG <= len(body) < _VERY_LONG else body
+
+
+def _gone(found: Row) -> IdempotencyAnswerGone:
+    """Make the 409 for a repeat whose first answer is gone: it says what can still be told."""
+    where = f"at {found.location}" if found.location else "where it belongs"
+    detail = (
+        f"The first request with this Idempotency-Key was answered with {found.status}, and is not done again, but "
+        f"that answer is no longer kept. Read {where} what there is now, and use a new key for a new request."
+    )
+    headers = {"location": found.location} if found.location else {}
+    return IdempotencyAnswerGone(detail, errors=[_at_key(detail)], headers=headers)
 
 
 def _at_key(detail: str) -> InputError:

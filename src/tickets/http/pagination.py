@@ -3,9 +3,10 @@
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
@@ -15,6 +16,9 @@ from tickets.errors import InputError, InvalidRequest
 
 MOST_ROWS = 200
 _TAG = 16
+_IN_QUERY = "!$&'()*+,;=:@/?%"
+"""What a query may have as it is beside letters, digits and ``-._~`` (RFC 3986, 3.4)."""
+_BARE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PLACE = frozenset({b"cursor", b"page", b"offset"})
 
 
@@ -97,4 +101,5 @@ def _without_place(query: bytes) -> str:
             kept.append(b"limit=%d" % min(int(unquote_to_bytes(part.partition(b"=")[2])), MOST_ROWS))
         elif name not in aside:
             kept.append(part)
-    return b"&".join(kept).decode("latin-1")
+    # As it came, a quote or an angle bracket could end our link and begin another.
+    return quote(_BARE_PERCENT.sub(b"%25", b"&".join(kept)), safe=_IN_QUERY)

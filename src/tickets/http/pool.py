@@ -1,21 +1,28 @@
 """Threads for what would keep the event loop too long: a few at once, so that requests go on beside them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tickets.errors import ServiceUnavailable
+from tickets.http.fair_queue import FairQueue, Tenant, too_much
 
 THREADS = 2
 """A hash takes 19 MiB and a core for tens of milliseconds, a long read a core: more at once end no sooner."""
 
+MOST_OF_A_TENANT = THREADS - 1
+"""Threads that one tenant may have at once: a newcomer finds another that is free, or soon will be."""
+
+MOST_WAITING_OF_A_TENANT = 16
 MOST_WAITING = 64
-"""More would wait for seconds; they are told to come back."""
+"""More would wait for seconds. Beyond, only those are heard who have nothing waiting yet."""
+MOST_WAITING_AT_ALL = 256
 
 
 class Pool:
-    """Runs functions in threads.
+    """Runs functions in threads; tenants take turns.
 
     Args:
         name: of the threads.
@@ -23,21 +30,61 @@ class Pool:
 
     def __init__(self, name: str) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
-        self._waiting = 0
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
+        self._running: Counter[Tenant] = Counter()
 
-    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run a function in a thread.
+    async def run(self, function: Callable[..., Any], *args: Any, tenant: Tenant) -> Any:
+        """Run a function in a thread, when it is the tenant's turn.
+
+        What waits is given up when its caller is cancelled; what runs goes on, and keeps its thread until it ends.
 
         Raises:
-            ServiceUnavailable: too many wait already.
+            ServiceUnavailable: too much waits already, of this tenant or of all.
         """
-        if self._waiting >= MOST_WAITING:
-            raise ServiceUnavailable("Too much is asked for at this moment. Try again in a few seconds.", retry_after=3)
-        self._waiting += 1
+        self._expect_room(tenant)
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.add(tenant, turn)
+        self._next()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-        finally:
-            self._waiting -= 1
+            await turn
+        except asyncio.CancelledError:
+            self._waiting.drop(tenant, turn)
+            if not turn.cancelled():  # it came at the same moment
+                self._leave(tenant)
+            raise
+        try:
+            running = self._threads.submit(function, *args)
+        except BaseException:
+            self._leave(tenant)
+            raise
+        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave, tenant))
+        return await asyncio.wrap_future(running)
+
+    def _expect_room(self, tenant: Tenant) -> None:
+        own, everybodys = self._waiting.count(tenant), len(self._waiting)
+        if own >= MOST_WAITING_OF_A_TENANT:
+            raise too_much("requests that take long")
+        if everybodys >= (MOST_WAITING if own else MOST_WAITING_AT_ALL):
+            raise ServiceUnavailable("Too much is asked for at this moment. Try again in a few seconds.", retry_after=3)
+
+    def _next(self) -> None:
+        """Let those run whose turn it is, as long as there are threads."""
+        while self._running.total() < THREADS:
+            found = self._waiting.take(lambda tenant, _: self._running[tenant] < MOST_OF_A_TENANT)
+            if found is None:
+                return
+            tenant, turn = found
+            if turn.cancelled():
+                continue
+            self._running[tenant] += 1
+            turn.set_result(None)
+
+    def _leave(self, tenant: Tenant) -> None:
+        self._running[tenant] -= 1
+        if not self._running[tenant]:
+            del self._running[tenant]
+        self._next()
 
     def close(self) -> None:
         """Finish what runs."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from tickets.errors import Problem
+from tickets.errors import Problem, forget_origin
 from tickets.http.exchange import Response
 
 MEDIA_TYPE = b"application/problem+json"
@@ -35,8 +35,9 @@ def document(problem: Problem, *, path: str, request_id: str) -> dict[str, Any]:
 
 
 def render(problem: Problem, *, path: str, request_id: str) -> Response:
-    """Make the response of a failure."""
+    """Make the response of a failure, which ends here: it forgets where it came from."""
     headers = [(b"content-type", MEDIA_TYPE)]
     headers += [(name.encode(), value.encode()) for name, value in problem.headers.items()]
     body = msgspec.json.encode(document(problem, path=path, request_id=request_id))
+    forget_origin(problem)
     return Response(problem.status, headers, body)

@@ -1,26 +1,24 @@
-"""Rate limits: counted per key, user or address, told in both families of headers, a 429 when used up.
+"""Rate limits: counted per key, user, account, organization or address, told in both families of headers.
 
 The headers are the ``x-ratelimit-*`` family and ``RateLimit`` / ``RateLimit-Policy`` of the IETF's draft
 "RateLimit header fields for HTTP".
 """
 
 import fcntl
-import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
-from limits import RateLimitItem, parse
+from limits import parse
 
 from tickets import clock
 from tickets.db.gate import PRIVATE
 from tickets.domain.access import Principal
-from tickets.errors import RateLimited
+from tickets.errors import InvalidCredentials, RateLimited
 from tickets.http.exchange import Exchange
 from tickets.settings import Settings
 
@@ -71,12 +69,51 @@ def network_of(address: str) -> str:
     return str(IPv6Network((int(known), _HOME), strict=False))
 
 
-class _Policy(NamedTuple):
-    """A limit that applies to a request: its name, its rate such as ``5/second``, and who it is counted for."""
+class _Limit:
+    """A limit by its name and its rate such as ``5/second``, with what its headers always say; see `_limit`."""
 
-    name: str
-    rate: str
-    who: str
+    __slots__ = ("amount", "header", "name", "policy_header", "rate", "window")
+
+    def __init__(self, name: str, rate: str) -> None:
+        item = parse(rate)
+        self.name = name
+        self.rate = rate
+        self.amount: int = item.amount
+        self.window = item.get_expiry() * clock.SECOND
+        self.policy_header = f'"{name}";q={item.amount};w={item.get_expiry()}'
+        self.header = f'"{name}";r=%d;t=%d'
+
+    def reset(self, now: int) -> int:
+        """Return in how many seconds the present window ends: at least one, so that nobody asks again at once."""
+        return max(1, -((now % self.window - self.window) // clock.SECOND))
+
+    def refusal(self, now: int) -> RateLimited:
+        """Make the answer to who has used it up."""
+        reset = self.reset(now)
+        return RateLimited(
+            f"The limit {self.name!r} of {self.rate} is used up{_TOGETHER.get(self.name, '')}; try again in {reset} s.",
+            headers={"retry-after": str(reset)},
+        )
+
+
+_TOGETHER = {
+    "account": " by all keys and sessions of this account together",
+    "organization": " by all keys and sessions of this organization together",
+}
+
+_limit = cache(_Limit)
+"""Make a limit, the same one each time: counts are kept under it, and only the operator thinks of rates."""
+
+
+@lru_cache(maxsize=1024)
+def _headers_of(limits: tuple[_Limit, ...]) -> tuple[bytes, bytes]:
+    """Make `RateLimit-Policy` of some limits, and `RateLimit` but for the remaining requests and seconds of each."""
+    return ", ".join(one.policy_header for one in limits).encode(), ", ".join(one.header for one in limits).encode()
+
+
+_Who = int | str | None
+_Applying = list[tuple[_Limit, _Who]]
+"""The limits that apply to a request, with whom each is counted for."""
 
 
 class RateLimiter:
@@ -87,11 +124,19 @@ class RateLimiter:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._anonymous = _limit("anonymous", settings.rate_limit_anonymous)
+        self._pages = _limit("pages", settings.rate_limit_pages)
+        self._session = _limit("session", settings.rate_limit_session)
+        self._api_key = _limit("api-key", settings.rate_limit_api_key)
+        self._account = _limit("account", settings.rate_limit_account)
+        self._auth = _limit("auth", settings.rate_limit_auth)
+        self._organization = _limit("organization", settings.rate_limit_organization)
         self._windows = _Windows()
 
     def count(self, exchange: Exchange, caller: Principal | None, *, signing_in: bool = False) -> None:
-        """Count a request, by key, by the user of a session, or by address.
+        """Count a request: by key or by the user of a session, by account and organization, or by address.
+
+        A key to which the operator gave a limit of its own is counted by that alone: else nobody could have more.
 
         Args:
             exchange: the request.
@@ -101,117 +146,124 @@ class RateLimiter:
         Raises:
             RateLimited: a limit is used up.
         """
-        settings = self._settings
-        network = network_of(exchange.client)
+        # From the narrowest to the widest: who is refused by one uses up none that is shared with more people.
+        applying: _Applying
         if caller is None:
-            policy = _Policy("anonymous", settings.rate_limit_anonymous, network)
+            applying = [(self._anonymous, network_of(exchange.client))]
+        elif caller.rate_limit is not None:
+            applying = [(_limit("api-key", caller.rate_limit), caller.counts_as)]
         elif caller.session_id is not None:
-            policy = _Policy("session", settings.rate_limit_session, str(caller.user_id))
+            applying = [(self._session, caller.user_id), (self._account, caller.user_id)]
         else:
-            policy = _Policy("api-key", caller.rate_limit or settings.rate_limit_api_key, str(caller.api_key_id))
-        more = (_Policy("auth", settings.rate_limit_auth, network),) if signing_in else ()
-        self._hit(exchange, policy, *more)
+            applying = [(self._api_key, caller.counts_as), (self._account, caller.user_id)]
+        if signing_in:
+            applying.append((self._auth, network_of(exchange.client)))
+        if caller is not None and caller.rate_limit is None:
+            applying.append((self._organization, caller.organization_id))
+        self._hit(exchange, applying)
 
-    def _hit(self, exchange: Exchange, *policies: _Policy) -> None:
-        counted = [self._windows.count(policy) for policy in policies]
-        tightest = min(counted, key=lambda one: one.remaining)
+    def count_page(self, exchange: Exchange) -> None:
+        """Count a request for a page, or for a file of one: by address, and apart from all others.
+
+        Raises:
+            RateLimited: the limit is used up.
+        """
+        self._hit(exchange, [(self._pages, network_of(exchange.client))])
+
+    def _hit(self, exchange: Exchange, applying: _Applying) -> None:
+        now = clock.now()
+        windows = self._windows
+        refused: _Limit | None = None
+        tightest, fewest, longest = applying[0][0], _MANY, 0
+        told: list[int] = []
+        for limit, who in applying:
+            if refused is None:
+                used = windows.count(limit, who, now)
+                if used > limit.amount:
+                    refused = limit
+                    # Of refusals the first of each window is news (decisions/0021).
+                    exchange.audited = used > limit.amount + 1
+            else:
+                used = windows.used(limit, who, now)
+            remaining = max(0, limit.amount - used)
+            reset = limit.reset(now)
+            told += (remaining, reset)
+            if remaining < fewest or (remaining == fewest and reset >= longest):
+                tightest, fewest, longest = limit, remaining, reset
+        policies, left = _headers_of(tuple([limit for limit, _ in applying]))
         exchange.rate_headers = [
-            (b"x-ratelimit-limit", b"%d" % tightest.limit),
-            (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
-            (b"x-ratelimit-reset", b"%d" % tightest.reset),
-            (b"ratelimit-policy", b", ".join(one.policy_header for one in counted)),
-            (b"ratelimit", b", ".join(one.limit_header for one in counted)),
+            (b"x-ratelimit-limit", b"%d" % tightest.amount),
+            (b"x-ratelimit-remaining", b"%d" % fewest),
+            (b"x-ratelimit-reset", b"%d" % longest),
+            (b"ratelimit-policy", policies),
+            (b"ratelimit", left % tuple(told)),
         ]
-        for one in counted:
-            if one.is_over:
-                # Of nobody's refusals the first of each window is news (decisions/0011).
-                exchange.audited = exchange.user_id is None and one.used > one.limit + 1
-                raise one.refusal()
+        if refused is not None:
+            for limit, who in applying:
+                if limit is self._auth and refused is self._organization:
+                    # The address is shared with people of other organizations.
+                    windows.take_back(((limit, who), now // limit.window))
+            raise refused.refusal(now)
+
+
+_MANY = 2**63
 
 
 class FailedLogins:
     """Counts wrong passwords, so that nobody can try many: from an address, for an account, or both.
 
-    An attempt counts when it begins, since many could begin at once, and is taken back when it succeeds. Who
-    is tried from everywhere is not locked out: after the limit for an account is used up, an address that was
-    not wrong yet is still heard, until ten times as many were. Beyond, whoever has that many addresses is kept from
-    more, and so is the owner until the window ends.
+    An attempt counts when it begins, since many could begin at once, and is taken back unless it ends with a wrong
+    password: who could not be heard, or gave up, has tried none. Who is tried from everywhere is not locked out:
+    after the limit for an account is used up, an address that was not wrong yet is still heard, until ten times as
+    many were. Beyond, whoever has that many addresses is kept from more, and so is the owner until the window ends.
 
     Args:
         settings: the limit.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._rate = settings.rate_limit_login
+        self._limit = _limit("login", settings.rate_limit_login)
         self._windows = _Windows()
 
-    def begin(self, client: str, email: str) -> "Begun":
-        """Count an attempt.
-
-        Returns:
-            What `succeed` takes back.
+    @contextmanager
+    def attempt(self, client: str, email: str) -> Iterator[None]:
+        """Count what happens within as a wrong password, if it ends with `InvalidCredentials`.
 
         Raises:
             RateLimited: too many were wrong.
         """
+        begun = self._begin(client, email)
+        try:
+            yield
+        except InvalidCredentials:
+            raise
+        except BaseException:
+            self._take_back(begun)
+            raise
+        self._take_back(begun)
+
+    def _begin(self, client: str, email: str) -> "list[_At]":
+        now = clock.now()
+        number = now // self._limit.window
         account, network = email.lower(), network_of(client)
-        pair, address = (self._count(who) for who in (f"{network} {account}", network))
-        for one in (pair, address):
-            if one.is_over:
-                raise one.refusal()
-        # Of what is heard only: nobody shall use up an account's limit by what is refused.
-        everywhere = self._count(f"* {account}")
-        if everywhere.is_over and (pair.used > 1 or everywhere.used > _CEILING * everywhere.limit):
-            self._windows.take_back(everywhere.at)
-            raise everywhere.refusal()
-        return pair.at, address.at, everywhere.at
+        whom = (f"{network} {account}", network, f"* {account}")
+        begun: list[_At] = [((self._limit, who), number) for who in whom]
+        pair, address, everywhere = (self._windows.count(self._limit, who, now) for who in whom)
+        most = self._limit.amount
+        is_tried = everywhere > most and (pair > 1 or everywhere > _CEILING * most)
+        if pair > most or address > most or is_tried:
+            # Only what is heard counts: nobody shall use up a limit by what is refused.
+            self._take_back(begun)
+            raise self._limit.refusal(now)
+        return begun
 
-    def _count(self, who: str) -> "_Counted":
-        return self._windows.count(_Policy("login", self._rate, who))
-
-    def succeed(self, begun: "Begun") -> None:
-        """Take an attempt back, where it was counted: its minute may be over."""
+    def _take_back(self, begun: "list[_At]") -> None:
         for at in begun:
             self._windows.take_back(at)
 
 
-_At = tuple[_Policy, int]
-"""A window of a policy, by its number since 1970."""
-
-Begun = tuple[_At, _At, _At]
-
-
-class _Counted(NamedTuple):
-    """What is left of a limit after a count."""
-
-    policy: _Policy
-    at: _At
-    limit: int
-    used: int
-    window: int
-    reset: int
-
-    @property
-    def remaining(self) -> int:
-        return max(0, self.limit - self.used)
-
-    @property
-    def is_over(self) -> bool:
-        return self.used > self.limit
-
-    @property
-    def policy_header(self) -> bytes:
-        return b'"%s";q=%d;w=%d' % (self.policy.name.encode(), self.limit, self.window)
-
-    @property
-    def limit_header(self) -> bytes:
-        return b'"%s";r=%d;t=%d' % (self.policy.name.encode(), self.remaining, self.reset)
-
-    def refusal(self) -> RateLimited:
-        return RateLimited(
-            f"The limit {self.policy.name!r} of {self.policy.rate} is used up; try again in {self.reset} s.",
-            headers={"retry-after": str(self.reset)},
-        )
+_At = tuple[tuple[_Limit, _Who], int]
+"""A window of a limit for somebody, by its number since 1970."""
 
 
 class _Windows:
@@ -222,30 +274,30 @@ class _Windows:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[_At, tuple[int, float]] = {}
+        self._counts: dict[tuple[_Limit, _Who], tuple[int, int]] = {}
         self._sweep_at = _FIRST_SWEEP
 
-    def count(self, policy: _Policy) -> _Counted:
-        """Count within the present window of a policy."""
-        item = _parsed(policy.rate)
-        window = item.get_expiry()
-        now = clock.now() / clock.SECOND
-        number, into = divmod(now, window)
-        at = (policy, int(number))
-        used = (self._counts[at][0] if at in self._counts else 0) + 1
-        self._counts[at] = (used, now - into + window)
-        if len(self._counts) >= self._sweep_at:
-            self._counts = {name: entry for name, entry in self._counts.items() if entry[1] > now}
+    def count(self, limit: _Limit, who: _Who, now: int) -> int:
+        """Count within the present window, and return how many there were."""
+        counts, name, number = self._counts, (limit, who), now // limit.window
+        last = counts.get(name)
+        used = last[1] + 1 if last is not None and last[0] == number else 1
+        counts[name] = (number, used)
+        if len(counts) >= self._sweep_at:
+            self._counts = {
+                (limit, who): last for (limit, who), last in counts.items() if last[0] == now // limit.window
+            }
             self._sweep_at = max(_FIRST_SWEEP, 2 * len(self._counts))
-        return _Counted(policy, at, item.amount, used, window, max(1, math.ceil(window - into)))
+        return used
+
+    def used(self, limit: _Limit, who: _Who, now: int) -> int:
+        """Return how many there were within the present window."""
+        last = self._counts.get((limit, who))
+        return last[1] if last is not None and last[0] == now // limit.window else 0
 
     def take_back(self, at: _At) -> None:
-        """Count one less in a window, unless it was dropped."""
-        if at in self._counts:
-            used, end = self._counts[at]
-            self._counts[at] = (used - 1, end)
-
-
-@lru_cache(maxsize=1024)
-def _parsed(rate: str) -> RateLimitItem:
-    return parse(rate)
+        """Count one less in a window, unless it is over."""
+        name, number = at
+        last = self._counts.get(name)
+        if last is not None and last[0] == number:
+            self._counts[name] = (number, last[1] - 1)

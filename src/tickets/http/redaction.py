@@ -21,6 +21,9 @@ MAX_TEXT = 2_000
 MAX_AGENT = 500
 """Most characters of a user agent that are kept."""
 
+MAX_NAME = 256
+"""Characters of a name that is looked at; a longer one is taken for that of a secret."""
+
 _MAX_DEPTH = 32
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _STEMS = (
@@ -89,9 +92,13 @@ _HINTS = ("tk_", "tr_", "whsec_", "eyj", "bearer", "://")
 """Without one of these a text has nothing with the looks of a secret, which is most often so."""
 
 
-@lru_cache(maxsize=1024)
 def is_secret(name: str) -> bool:
     """Tell whether what has this name is a secret: by one of its words, as ``_``, ``-`` or a capital divide them."""
+    return len(name) > MAX_NAME or _sounds_secret(name)
+
+
+@lru_cache(maxsize=1024)
+def _sounds_secret(name: str) -> bool:
     folded = name.casefold()
     if name in _NO_SECRETS:
         return False
@@ -129,15 +136,23 @@ def path(value: str) -> str:
     return _one_line(text(value[: 2 * MAX_TEXT]))[:MAX_TEXT]
 
 
-@lru_cache(maxsize=1024)
 def agent(value: bytes) -> str:
     """Make the header user-agent fit to be kept."""
-    return _one_line(text(value[: 2 * MAX_AGENT].decode("latin-1")))[:MAX_AGENT]
+    return _agent(value[: 2 * MAX_AGENT])
+
+
+@lru_cache(maxsize=1024)
+def _agent(value: bytes) -> str:
+    return _one_line(text(value.decode("latin-1")))[:MAX_AGENT]
+
+
+def query(raw: bytes) -> str:
+    """Make the query of a request fit to be kept: as it was sent, but for secrets."""
+    return _query(raw) if len(raw) <= MAX_AGENT else _query.__wrapped__(raw[: 4 * MAX_TEXT])
 
 
 @lru_cache(maxsize=256)
-def query(raw: bytes) -> str:
-    """Make the query of a request fit to be kept: as it was sent, but for secrets."""
+def _query(raw: bytes) -> str:
     shown: list[str] = []
     size = 0
     for part in raw.split(b"&"):
@@ -163,13 +178,14 @@ def _decoded(raw: bytes) -> str:
     return unquote_to_bytes(raw.replace(b"+", b" ")).decode(errors="replace")
 
 
-def body(value: Any) -> str:
+def body(value: Any, size: int = 0) -> str:
     """Make the JSON text of a body, fit to be kept.
 
     Args:
         value: as it was parsed; little more of it is looked at than is kept.
+        size: the bytes it came in, where they are known: of a long one the whole text is not made.
     """
-    plain = _plain(value)
+    plain = _plain(value) if size <= 2 * MAX_BODY else None
     if plain is not None:
         return plain
     copy = _Copy()

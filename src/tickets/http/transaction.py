@@ -8,16 +8,18 @@ the commit that holds it.
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from tickets.db import Connection, Database, Locked, Transaction
 from tickets.errors import ServiceUnavailable
+from tickets.http.budget import Budget
+from tickets.http.fair_queue import FairQueue, Tenant, too_much
 from tickets.http.pool import Pool
 
 log = structlog.get_logger("tickets")
@@ -26,6 +28,10 @@ MAX_BATCH = 64
 """Most writes to one commit: what runs inline between two looks of the event loop at its sockets."""
 LONGEST_BATCH = 0.02
 """Seconds after which a commit takes no more writes, since long texts make each of them longer."""
+
+MOST_WAITING_OF_A_TENANT = 512
+"""Writes of one tenant that wait; more would wait for seconds. What runs in a thread of its own counts apart:"""
+MOST_LONG_WAITING_OF_A_TENANT = 16
 
 Work = Callable[[Transaction], Any]
 
@@ -54,6 +60,7 @@ class Reader:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._pool = Pool("read")
+        self._budgets: set[Budget] = set()
         self._connection = Connection(database)
         self._open = False
 
@@ -81,27 +88,50 @@ class Reader:
             self._open = False
             self._connection.rollback()
 
-    async def apart(self, work: Work) -> Any:
+    async def apart(self, work: Work, *, tenant: Tenant) -> Any:
         """Run a read that would keep the event loop too long, on a snapshot of its own.
 
+        It ends when its time is over, or when its caller is cancelled.
+
         Raises:
+            TookTooLong: its time was over.
             ServiceUnavailable: the database cannot be read, or too many such reads wait already.
         """
+        budget = Budget()
 
         def whole() -> Any:
-            with self._database.read() as transaction:
+            budget.begin()
+            with self._database.read(is_over=budget.is_over) as transaction:
                 return work(transaction)
 
-        return await self._pool.run(whole)
+        self._budgets.add(budget)
+        try:
+            return await self._pool.run(whole, tenant=tenant)
+        finally:
+            budget.end()
+            self._budgets.discard(budget)
 
     def close(self) -> None:
-        """Finish what runs, then close."""
+        """End what runs, then close."""
+        for budget in self._budgets:
+            budget.end()
         self._pool.close()
         self._connection.close()
 
 
+class _Waiting(NamedTuple):
+    """A write that waits."""
+
+    work: Work
+    outcome: _Outcome
+    is_long: bool
+
+
 class Writer:
-    """Runs writes one after another and commits them together.
+    """Runs writes one after another and commits them together; tenants take turns.
+
+    What one tenant asked for keeps its order. One long write runs between two commits of short ones, so that nobody
+    waits for more than one of somebody else's.
 
     Args:
         database: where to write.
@@ -114,39 +144,60 @@ class Writer:
         # It never waits for a lock by itself: its statements run on the event loop.
         self._connection = Connection(database, patience=0)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._waiting: deque[tuple[Work, _Outcome, bool]] = deque()
+        self._waiting: FairQueue[_Waiting] = FairQueue()
+        self._long: Counter[Tenant] = Counter()
         self._begun: list[_Outcome] = []
         self._running: asyncio.Task[None] | None = None
 
-    async def run(self, work: Work, *, long: bool = False) -> Any:
+    async def run(self, work: Work, *, tenant: Tenant = None, long: bool = False) -> Any:
         """Run work in a transaction and return its result once it is on disk.
 
         Whoever is cancelled meanwhile gets the result all the same, unless the work had not begun: then it is not done.
 
         Args:
             work: makes its statements and returns; an exception undoes what it did, and only that.
+            tenant: whose work it is.
             long: run it alone in a thread, since it would keep the event loop too long.
 
         Raises:
-            ServiceUnavailable: the database is locked, or the commit failed: nothing is stored.
+            ServiceUnavailable: too many writes of the tenant wait already, the database is locked, or the commit
+                failed: nothing is stored.
         """
-        outcome = self._enqueue(work, long=long)
+        outcome = self._enqueue(work, tenant, long=long)
         try:
             return await outcome
         except asyncio.CancelledError:
             if outcome.done() and not outcome.cancelled():
                 return outcome.result()
             raise
+        finally:
+            del outcome  # it holds an error whose traceback holds this frame
 
     def soon(self, work: Work) -> asyncio.Future[Any]:
         """Run work that nobody has to wait for, with the next commit; a failure is logged."""
-        future = self._enqueue(work, long=False)
+        future = self._enqueue(work, None, long=False)
         future.add_done_callback(_log_failure)
         return future
 
-    def _enqueue(self, work: Work, *, long: bool) -> _Outcome:
+    def expect_room(self, tenant: Tenant, *, long: bool) -> None:
+        """Refuse a write that would be one too many; who asks this early does nothing for it in vain.
+
+        Raises:
+            ServiceUnavailable: too many writes of the tenant wait already.
+        """
+        if tenant is None:
+            return  # the service's own work is bounded where it is made
+        if long and self._long[tenant] >= MOST_LONG_WAITING_OF_A_TENANT:
+            raise too_much("bulk changes and deletions")
+        if self._waiting.count(tenant) >= MOST_WAITING_OF_A_TENANT:
+            raise too_much("writes")
+
+    def _enqueue(self, work: Work, tenant: Tenant, *, long: bool) -> _Outcome:
+        self.expect_room(tenant, long=long)
         outcome = _Outcome(loop=asyncio.get_running_loop())
-        self._waiting.append((work, outcome, long))
+        self._waiting.add(tenant, _Waiting(work, outcome, long))
+        if long:
+            self._long[tenant] += 1
         if self._running is None:
             self._running = asyncio.create_task(self._drain())
         return outcome
@@ -166,17 +217,31 @@ class Writer:
         try:
             while self._waiting:
                 self._begun.clear()
-                if self._waiting[0][2]:
-                    await self._run_alone(*self._waiting.popleft()[:2])
-                else:
-                    await self._run_batch()
+                await self._run_batch()
+                self._begun.clear()
+                await self._run_long()
         finally:
             self._running = None
             # Only a fault of this class, or a loop that ends under it, leaves any: who waits is told rather than left.
-            for outcome in (*self._begun, *(outcome for _, outcome, _ in self._waiting)):
+            left = [waiting.outcome for waiting in self._take_all()]
+            for outcome in (*self._begun, *left):
                 outcome.abandon()
             self._begun.clear()
-            self._waiting.clear()
+
+    def _take(self, may: Callable[[Tenant, _Waiting], bool] = lambda *_: True) -> _Waiting | None:
+        found = self._waiting.take(may)
+        if found is None:
+            return None
+        tenant, waiting = found
+        if waiting.is_long:
+            self._long[tenant] -= 1
+            if not self._long[tenant]:
+                del self._long[tenant]
+        return waiting
+
+    def _take_all(self) -> Iterator[_Waiting]:
+        while (waiting := self._take()) is not None:
+            yield waiting
 
     def _begin(self, outcome: _Outcome) -> bool:
         """Tell whether somebody still waits; from now on they do to the end."""
@@ -186,9 +251,12 @@ class Writer:
         self._begun.append(outcome)
         return True
 
-    async def _run_alone(self, work: Work, future: _Outcome) -> None:
-        if not self._begin(future):
+    async def _run_long(self) -> None:
+        """Run the long write whose turn it is, if one waits."""
+        found = self._take(_is_long)
+        if found is None or not self._begin(found.outcome):
             return
+        work, future, _ = found
 
         def whole() -> Any:
             with self._database.write() as transaction:
@@ -204,6 +272,9 @@ class Writer:
             _settle(future, result)
 
     async def _run_batch(self) -> None:
+        """Run the short writes whose turn it is, if any wait, and commit them together."""
+        if not self._waiting.has(_is_short):
+            return
         loop = asyncio.get_running_loop()
         begin = partial(self._database.begin_write, self._connection)
         try:
@@ -212,8 +283,8 @@ class Writer:
             except Locked:
                 transaction = await loop.run_in_executor(self._thread, begin)
         except Exception as error:  # noqa: BLE001 - it is everybody's who waits
-            while self._waiting:
-                _settle(self._waiting.popleft()[1], error, failed=True)
+            for waiting in self._take_all():
+                _settle(waiting.outcome, error, failed=True)
             return
         transaction.on_loop = True
         outcomes: list[tuple[_Outcome, Any, bool]] = []
@@ -230,23 +301,33 @@ class Writer:
         self._tell(transaction)  # also of a commit that failed: who listens looks, and finds nothing
         for future, result, failed in outcomes:
             _settle(future, result, failed=failed)
+        outcomes.clear()  # the frames of a traceback in it hold it
 
     def _tell(self, transaction: Transaction) -> None:
         for topic in transaction.topics & self._listeners.keys():
             self._listeners[topic]()
 
     def _perform(self, transaction: Transaction, outcomes: list[tuple[_Outcome, Any, bool]]) -> None:
-        """Run what waits, in its order, up to the next long piece."""
+        """Run short writes that wait, up to the next long one of each tenant, and as long as others can wait."""
         end = time.monotonic() + LONGEST_BATCH
-        while self._waiting and not self._waiting[0][2] and len(outcomes) < MAX_BATCH:
-            if outcomes and time.monotonic() >= end:
-                return
-            work, future, _ = self._waiting.popleft()
-            if not self._begin(future):
+        while (
+            len(outcomes) < MAX_BATCH
+            and (not outcomes or time.monotonic() < end)
+            and (waiting := self._take(_is_short)) is not None
+        ):
+            if not self._begin(waiting.outcome):
                 continue
-            outcomes.append((future, *_attempt(transaction, work)))
+            outcomes.append((waiting.outcome, *_attempt(transaction, waiting.work)))
             if not transaction.is_open:
                 raise ServiceUnavailable("The disk failed in the middle of a write. Try again in a moment.")
+
+
+def _is_short(_: Tenant, waiting: _Waiting) -> bool:
+    return not waiting.is_long
+
+
+def _is_long(_: Tenant, waiting: _Waiting) -> bool:
+    return waiting.is_long
 
 
 def _attempt(transaction: Transaction, work: Work) -> tuple[Any, bool]:

@@ -59,12 +59,14 @@ class Kind:
         run: does the work; it raises `JobFailed` when it cannot, and may run twice for one job.
         attempts: how often before the job is a dead letter.
         delay: milliseconds to wait after a failed attempt.
+        waits_outside: whether it waits for somebody else's server; such jobs never take all threads of a worker.
     """
 
     name: str
     run: Callable[[Claimed, Context], None]
     attempts: int = ATTEMPTS
     delay: Callable[[int], int] = backoff
+    waits_outside: bool = False
 
 
 def _unknown(job: Claimed, _: Context) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 
 from tickets import clock
 from tickets.db import Statement, Transaction
-from tickets.domain import audit, events, records
+from tickets.domain import audit, event_texts, events, records
 from tickets.jobs.kind import Context, Kind
 from tickets.jobs.queue import Claimed
 from tickets.models import IdempotencyRecord, Job, Mailbox, OneTimeSecret, Session
@@ -32,6 +32,8 @@ def _run(_: Claimed, context: Context) -> None:
     _in_bites(context, partial(audit.purge, before=oldest))
     oldest = clock.now() - context.settings.events_keep_days * clock.DAY
     _in_bites(context, partial(events.purge, before=oldest))
+    # Only now that no event from before that time needs them.
+    _in_bites(context, partial(event_texts.purge, before=oldest))
 
 
 def _delete(statement: Statement, kept_for: int, tx: Transaction) -> int:

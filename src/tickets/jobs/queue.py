@@ -6,7 +6,7 @@ A job whose worker dies is taken by another when the lease has ended, so it may 
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,22 +17,38 @@ from tickets.db import Row, Statement, Transaction
 from tickets.models import Job
 from tickets.models.jobs import MAX_ERROR
 
+LOOK = 100
+"""Jobs that are looked at, of which some are chosen."""
+FAR_LOOK = 20_000
+"""Jobs among which those of others are looked for when one tenant has more than `LOOK`: some 20 ms."""
+
 _waiting = Job.dead_at.is_(None)
 _mine = (Job.id == bindparam("job_id"), Job.lease == bindparam("token"))
 _buried = (Job.id == bindparam("job_id"), Job.dead_at.is_not(None))
 
 _FIRST = Statement(select(Job.run_at).where(_waiting).order_by(Job.run_at, Job.id).limit(1))
-_DUE = Statement(
-    select(Job.id, Job.kind, Job.payload, Job.organization_id, Job.attempts, Job.created_at)
+_due = (
+    select(Job.id, Job.kind, Job.organization_id, Job.run_at)
     .where(_waiting, Job.run_at <= bindparam("now"))
     .order_by(Job.run_at, Job.id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)  # nothing on SQLite, which has one writer
+)
+_DUE = Statement(_due.limit(LOOK).with_for_update(skip_locked=True))  # nothing on SQLite, which has one writer
+_far = _due.limit(FAR_LOOK).subquery()
+_of_one = func.row_number().over(
+    partition_by=(_far.c.organization_id, _far.c.kind), order_by=(_far.c.run_at, _far.c.id)
+)
+_ranked = select(*_far.c, _of_one.label("place")).subquery()
+_DUE_OF_EACH = Statement(
+    select(_ranked.c.id, _ranked.c.kind, _ranked.c.organization_id, _ranked.c.run_at)
+    .where(_ranked.c.place <= bindparam("most"))
+    .order_by(_ranked.c.run_at, _ranked.c.id)
+    .limit(LOOK)
 )
 _LEASE = Statement(
     update(Job)
-    .where(Job.id == bindparam("job_id"))
+    .where(Job.id == bindparam("job_id"), _waiting, Job.run_at <= bindparam("now"))
     .values(lease=bindparam("token"), run_at=bindparam("until"), attempts=Job.attempts + 1)
+    .returning(Job.id, Job.kind, Job.payload, Job.organization_id, Job.attempts, Job.created_at)
 )
 _EXTEND = Statement(update(Job).where(*_mine).values(run_at=bindparam("until")))
 _FINISH = Statement(delete(Job).where(*_mine))
@@ -90,21 +106,35 @@ def first_run_at(tx: Transaction) -> int | None:
     return None if row is None else int(row.run_at)
 
 
-def claim(tx: Transaction, most: int, *, until: int) -> list[Claimed]:
-    """Take jobs that are due, those first that have waited longest.
+def due(tx: Transaction) -> list[Row]:
+    """Return the first jobs that may be taken, those first that have waited longest; at most `LOOK`."""
+    return tx.all(_DUE, now=clock.now())
+
+
+def due_of_each(tx: Transaction, most: int) -> list[Row]:
+    """Return the first jobs of each kind of each tenant, when somebody has so many that `due` shows nobody else's."""
+    return tx.all(_DUE_OF_EACH, now=clock.now(), most=most)
+
+
+def claim(tx: Transaction, rows: Iterable[Row], *, until: int) -> list[Claimed]:
+    """Take jobs, except those that another worker took meanwhile.
 
     Args:
         tx: a short transaction.
-        most: how many.
+        rows: which.
         until: when the lease ends unless `extend` moves the end.
     """
     claimed = []
-    for row in tx.all(_DUE, now=clock.now(), most=most):
+    for row in rows:
         token = secrets.token_hex(16)
-        tx.run(_LEASE, job_id=row.id, token=token, until=until)
-        claimed.append(
-            Claimed(row.id, row.kind, row.payload, row.organization_id, row.attempts + 1, row.created_at, token)
-        )
+        taken = tx.first(_LEASE, job_id=row.id, token=token, until=until, now=clock.now())
+        if taken is not None:
+            claimed.append(
+                Claimed(
+                    *(taken.id, taken.kind, taken.payload, taken.organization_id, taken.attempts, taken.created_at),
+                    token,
+                )
+            )
     return claimed
 
 

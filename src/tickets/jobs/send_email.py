@@ -84,4 +84,4 @@ def _run(job: Claimed, context: Context) -> None:
         transport.write(message, settings.mail_dir / f"{time}-{unique}.eml")
 
 
-KIND = Kind(mail.KIND, _run)
+KIND = Kind(mail.KIND, _run, waits_outside=True)

@@ -8,25 +8,29 @@ import threading
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from queue import SimpleQueue
 from typing import NamedTuple
 
 import structlog
 
 from tickets import clock
-from tickets.db import Database, Transaction
+from tickets.db import Database, Row, Transaction
+from tickets.errors import forget_origin
 from tickets.jobs import queue
 from tickets.jobs.kind import UNKNOWN, Context, JobFailed, Kind
 from tickets.jobs.queue import Claimed
 from tickets.jobs.registry import KINDS, PERIODIC
 from tickets.jobs.schedule import Periodic, Schedule
+from tickets.jobs.turns import Turns
 from tickets.settings import Settings
 
 log = structlog.get_logger("tickets")
 
 POLL = 1.0
 """Seconds after which a worker sees what another process enqueued."""
+LAST_TURN = 2.0
+"""Seconds in which jobs that took longer than they were waited for are given back."""
 GRACE = 5 * clock.SECOND
 """How long a job that is given back waits: its thread may go on until the process has ended."""
 
@@ -70,6 +74,8 @@ class Worker:
         self._poll = poll
         self._lease = settings.worker_lease * clock.SECOND
         self._beat_at = 0
+        self._look_far_at = 0.0
+        self._turns = Turns(threads, kinds)
         self._held: dict[str, Claimed] = {}  # by lease: one that was lost can come back while it still runs here
         self._gone: set[str] = set()  # of these, the leases that were lost
         self._inbox: SimpleQueue[Claimed | None] = SimpleQueue()
@@ -77,14 +83,16 @@ class Worker:
         self._news = threading.Event()
         self._stopping = False
         self._failing = False
-        self._patience = 0.0
+        self._is_given_up = False
+        self._threads: list[threading.Thread] = []
         self._dispatcher: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, in threads that do not keep the process alive."""
         self._dispatcher = threading.Thread(target=self._dispatch, name="jobs", daemon=True)
         for number in range(self._size):
-            threading.Thread(target=self._serve, name=f"job-{number}", daemon=True).start()
+            self._threads.append(threading.Thread(target=self._serve, name=f"job-{number}", daemon=True))
+            self._threads[-1].start()
         self._dispatcher.start()
 
     def wake(self) -> None:
@@ -99,20 +107,28 @@ class Worker:
         """
         if self._dispatcher is None:
             return
-        self._patience = patience
         self._stopping = True
         self._news.set()
-        self._dispatcher.join(patience + 0.5)
+        self._dispatcher.join(patience)
         for _ in range(self._size):
             self._inbox.put(None)
+        if self._dispatcher.is_alive():
+            self._give_up()
+            self._dispatcher.join(LAST_TURN)
+
+    def _give_up(self) -> None:
+        """End what jobs do in the database, so that it can be closed, and their jobs be given back."""
+        self._is_given_up = True
+        self._news.set()
+        for thread in self._threads:
+            self._database.interrupt(thread)
 
     def _dispatch(self) -> None:
         while not self._stopping:
             self._pause(self._guarded_turn())
-        deadline = time.monotonic() + self._patience
         seconds = self._guarded_turn()
-        while self._held and (left := deadline - time.monotonic()) > 0:
-            self._pause(min(left, seconds))
+        while self._held and not self._is_given_up:
+            self._pause(seconds)
             seconds = self._guarded_turn()
         self._guarded_turn(last=True)
 
@@ -140,6 +156,7 @@ class Worker:
         with self._database.read() as tx:
             first = queue.first_run_at(tx) if free else None
             slots = [] if self._stopping else self._schedule.due(tx)
+            others = self._look_far(tx, free) if first is not None and first <= moment else []
         beat = bool(self._held) and moment >= self._beat_at
         if outcomes or slots or beat or (last and self._held) or (first is not None and first <= moment):
             with self._database.write() as tx:
@@ -147,17 +164,31 @@ class Worker:
                 over = {job.lease for job, _ in outcomes}
                 gone = self._keep(tx, self._held.keys() - over - self._gone, beat=beat, last=last)
                 self._schedule.enqueue(tx, slots)
-                taken = queue.claim(tx, free, until=clock.now() + self._lease) if free else []
+                chosen = self._turns.choose([*queue.due(tx), *others], free, self._running(over)) if free else []
+                taken = queue.claim(tx, chosen, until=clock.now() + self._lease)
                 first = queue.first_run_at(tx)
             self._note(outcomes, lost, taken)
             self._let_go(gone)
             if beat or len(taken) == len(self._held):
                 self._beat_at = moment + self._lease // 3
+            if len(taken) < free and first is not None and first <= clock.now():
+                first = None  # none of these may run yet: the end of another job wakes us
         times = [self._beat_at] if self._held else []
         if not self._stopping:
             times += [first] if first is not None and len(self._held) < self._size else []
             times += self._schedule.next_at()
         return min([self._poll, *(max(0, at - clock.now()) / clock.SECOND for at in times)])
+
+    def _running(self, over: Container[str]) -> list[Claimed]:
+        return [job for lease, job in self._held.items() if lease not in over]
+
+    def _look_far(self, tx: Transaction, free: int) -> list[Row]:
+        """Look for jobs behind those of a tenant who has many; not at every turn, since that takes long."""
+        moment = time.monotonic()
+        if moment < self._look_far_at or len(queue.due(tx)) < queue.LOOK:
+            return []
+        self._look_far_at = moment + self._poll
+        return queue.due_of_each(tx, free)
 
     def _settle(self, tx: Transaction, job: Claimed, failure: _Failure | None) -> bool:
         if failure is None:
@@ -199,7 +230,9 @@ class Worker:
 
     def _serve(self) -> None:
         while (job := self._inbox.get()) is not None:
-            self._outcomes.append((job, self._run(job)))
+            outcome = (job, self._run(job))
+            if not self._is_given_up:  # else it is given back, whatever became of it
+                self._outcomes.append(outcome)
             self._news.set()
 
     def _run(self, job: Claimed) -> _Failure | None:
@@ -212,7 +245,10 @@ class Worker:
             error, permanent, trace = str(failed), failed.permanent, None
         except BaseException as unexpected:  # noqa: BLE001 - whatever it is, the thread goes on
             error, permanent, trace = type(unexpected).__name__, False, _trace(unexpected)
+            forget_origin(unexpected)
         else:
+            return None
+        if self._is_given_up:
             return None
         dead = permanent or job.attempt >= kind.attempts
         say = log.error if dead else log.warning

@@ -5,7 +5,7 @@ from tickets.models.audit import AuditEntry
 from tickets.models.base import Base
 from tickets.models.comments import Comment
 from tickets.models.contacts import Contact
-from tickets.models.events import Event
+from tickets.models.events import Event, EventText
 from tickets.models.idempotency import IdempotencyRecord
 from tickets.models.jobs import Job, PeriodicJob
 from tickets.models.mailboxes import Mailbox
@@ -29,6 +29,7 @@ __all__ = [
     "Counter",
     "CreatorTally",
     "Event",
+    "EventText",
     "IdempotencyRecord",
     "Job",
     "Mailbox",

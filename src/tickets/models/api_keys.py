@@ -1,6 +1,6 @@
 """Keys with which programs sign in."""
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tickets.models.base import Base, Big, Entity, length
@@ -15,6 +15,7 @@ class ApiKey(Entity, Base):
         Index("ix_api_keys_organization_id_created_at", "organization_id", "created_at", "id"),
         Index("ix_api_keys_organization_id_updated_at", "organization_id", "updated_at", "id"),
         Index("ix_api_keys_user_id", "user_id", "created_at", "id"),
+        Index("ix_api_keys_user_id_live", "user_id", "expires_at", sqlite_where=text("revoked_at IS NULL")),
         length("name", 200, 1),
         {"sqlite_autoincrement": True},
     )

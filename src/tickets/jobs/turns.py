@@ -1,0 +1,78 @@
+"""Which of the jobs that are due run next: tenants take turns, and mail never takes all threads."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from tickets.db import Row
+from tickets.jobs.kind import Kind
+from tickets.jobs.queue import Claimed
+
+_MOST_REMEMBERED = 10_000
+
+_Group = tuple[int | str, bool]
+
+
+class Turns:
+    """Chooses jobs for the threads of one worker.
+
+    Args:
+        threads: how many there are.
+        kinds: of the jobs.
+    """
+
+    def __init__(self, threads: int, kinds: Mapping[str, Kind]) -> None:
+        self._outside = frozenset(kind.name for kind in kinds.values() if kind.waits_outside)
+        self._threads = threads
+        self._most_outside = max(1, threads - 1)
+        self._served: dict[_Group, int] = {}
+        self._count = 0
+        self._was_outside = False
+
+    def choose(self, due: Iterable[Row], free: int, running: Iterable[Claimed]) -> list[Row]:
+        """Choose up to so many jobs.
+
+        Those of a tenant who has the fewest running come first, then of one whose last turn is the longest ago; jobs
+        of nobody take turns by their kind. Where there is one thread alone, what waits outside runs every second time
+        at most, as long as there is something else.
+
+        Args:
+            due: jobs that may run, with `id`, `kind`, `organization_id` and `run_at`.
+            free: threads without a job.
+            running: jobs of the other threads.
+        """
+        waiting: dict[_Group, list[Row]] = {}
+        each = {row.id: row for row in due}
+        for row in sorted(each.values(), key=lambda one: (one.run_at, one.id)):
+            waiting.setdefault(self._group(row), []).append(row)
+        busy = Counter(map(self._group, running))
+        chosen: list[Row] = []
+        while len(chosen) < free:
+            groups = self._eligible(waiting, busy)
+            if not groups:
+                break
+            group = min(groups, key=lambda one: (busy[one], self._served.get(one, -1)))
+            chosen.append(waiting[group].pop(0))
+            if not waiting[group]:
+                del waiting[group]
+            busy[group] += 1
+            self._note(group)
+        return chosen
+
+    def _group(self, job: Row | Claimed) -> _Group:
+        """Name whose turn a job takes, and whether it waits outside."""
+        return (job.kind if job.organization_id is None else job.organization_id, job.kind in self._outside)
+
+    def _eligible(self, waiting: Mapping[_Group, list[Row]], busy: Counter[_Group]) -> list[_Group]:
+        inside = [group for group in waiting if not group[1]]
+        if sum(count for group, count in busy.items() if group[1]) >= self._most_outside:
+            return inside
+        if self._threads == 1 and self._was_outside and inside:
+            return inside
+        return list(waiting)
+
+    def _note(self, group: _Group) -> None:
+        self._count += 1
+        self._was_outside = group[1]
+        self._served[group] = self._count
+        if len(self._served) > _MOST_REMEMBERED:
+            self._served.clear()
