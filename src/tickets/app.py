@@ -156,7 +156,7 @@ def _lifespan(runtime: Runtime, database: Database, worker: Worker) -> _Lifespan
             ending.push_async_callback(_finished, stopping)
             ending.push_async_callback(runtime.writer.close)
             ending.push_async_callback(runtime.audit.close)
-            # Whose write had begun when the server gave up still gets an answer, and a row.
+            # A write that had begun when the server stopped waiting is still answered and audited.
             ending.push_async_callback(runtime.writer.finish)
             ending.callback(runtime.bodies.close)
             ending.callback(runtime.pool.close)

@@ -1,7 +1,7 @@
 """How a process of the service logs: JSON lines for machines, readable lines on a terminal; no line is long.
 
 What a line repeats may come from a stranger, and a traceback from deep within a library: both are cut, so that no
-request fills the disk. One that fails makes a line with a traceback and one without, 4 KB together.
+request fills the disk. A request that fails makes one line with a traceback and one without, 4 KB together.
 """
 
 import logging

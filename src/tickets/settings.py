@@ -282,7 +282,7 @@ class Settings:
 
         Args:
             token: for it.
-            page: the page as the process knew it that was asked; a worker of its own does not know where it serves.
+            page: the page as the process that got the request knows it; a separate worker does not know the address.
         """
         return (page or self.password_reset_url or RESET_PAGE.format("http://127.0.0.1:8080")).replace("{token}", token)
 

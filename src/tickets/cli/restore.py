@@ -73,7 +73,7 @@ def _expect_backup(file: Path, target: Path) -> None:
     for beside in _beside(file):
         if beside.exists() and beside.stat().st_size:
             raise Failure(
-                f"{beside} lies beside it: {file} is in use, or was copied while it was, and is not whole without it. "
+                f"{beside} lies beside it: {file} is in use or was copied while in use, and is incomplete without it. "
                 f"Name a file that `{program()} backup` made."
             )
     with file.open("rb") as opened:
@@ -159,9 +159,9 @@ def _put(copy: Path, target: Path) -> Path | None:
 
 
 def _fold_log(target: Path) -> Path:
-    """Have all that was committed to the database in the one file; returns the name that it is to be kept by.
+    """Checkpoint the write-ahead log into the database, and return the name under which the file is to be kept.
 
-    What is too damaged for that keeps its log, under a name beside that one.
+    If the database is too damaged for that, its log is kept too, under that name with ``-wal``.
     """
     stamp = clock.rfc3339(clock.now()).translate(str.maketrans("", "", "-:."))
     kept = target.with_name(f"{target.name}.replaced-{stamp}")

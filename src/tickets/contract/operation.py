@@ -180,7 +180,7 @@ class Plan:
     async def _read_apart(
         self, caller: Principal | None, work: Callable[..., Response], receive: Receive, exchange: Exchange
     ) -> Response:
-        """Run a read that takes long, as long as its client stays to hear the answer."""
+        """Run a long read in a thread, and cancel it when the client disconnects."""
         reading = self._runtime.reader.apart(lambda transaction: work(transaction, caller), tenant=tenant_of(exchange))
         try:
             found: Response = await while_connected(receive, reading)

@@ -21,7 +21,7 @@ def scopes_of_roles(document: Document) -> dict[str, frozenset[str]]:
 
 
 class Policy:
-    """The rule of one operation.
+    """Checks who may call one operation, and with which parameters.
 
     Args:
         operation: its Operation Object.
@@ -41,12 +41,12 @@ class Policy:
         self._more = {p["name"]: (p["x-scope"], p["in"]) for p in parameters if "x-scope" in p}
 
     def check(self, caller: Principal) -> None:
-        """Let the caller pass.
+        """Check that the caller may call the operation.
 
         Raises:
             Forbidden: the role may not call the operation.
             InsufficientScope: the key has not the scope for it.
-            EmailNotVerified: it is not for an account whose address nobody has verified yet.
+            EmailNotVerified: the operation needs a verified address, and the caller has none.
         """
         if caller.role not in self._roles:
             allowed = ", ".join(sorted(self._roles))
@@ -57,7 +57,7 @@ class Policy:
             raise EmailNotVerified(VERIFY_FIRST)
 
     def check_parameters(self, caller: Principal, given: Iterable[str]) -> None:
-        """Let the caller ask with these parameters.
+        """Check that the caller may use the parameters that they sent.
 
         Args:
             caller: who asks.

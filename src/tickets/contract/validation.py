@@ -13,7 +13,7 @@ from tickets.contract.faults import MAX_ERRORS, faults_of, invalid
 MAX_PARTS = 250
 MAX_CHARACTERS = 65_536
 MAX_ADDRESS = 1_000
-"""Characters of a text that is looked at for an address: none is as long, and what is longer takes time."""
+"""Longest text that is checked as an address: no address is longer, and checking a longer text takes time."""
 MAX_LOCAL_PART = 64
 """Characters before the @ (RFC 5321, 4.5.3.1.1)."""
 

@@ -47,7 +47,7 @@ class Connection:
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Keep the connection open while a thread is at work with it, whoever asks for its end meanwhile."""
+        """Keep the connection open while a thread works with it, even if `close_unless_used` is called meanwhile."""
         with self._in_use:
             try:
                 yield
@@ -95,7 +95,7 @@ class Connection:
 
         Args:
             write: which of them.
-            is_over: ends its statements, in their midst too, as soon as it says so.
+            is_over: polled before and during each statement; the transaction's statements fail once it returns True.
 
         Raises:
             Locked: another process is writing.

@@ -22,7 +22,7 @@ _Identity = tuple[int, int]
 class Presence:
     """Tells other processes that this one has the database open, and notices when its files are not the same any more.
 
-    SQLite goes on with a file that was deleted or renamed: what is stored then, nobody finds again.
+    SQLite goes on writing to a file that was deleted or renamed; what it stores there is lost.
 
     Args:
         database: the file as it is named in the settings.

@@ -58,7 +58,7 @@ class Principal:
 
 
 class Rights:
-    """What accounts may do by their role, and that nobody gives more of it than they have.
+    """The scopes of each role; checks that nobody gives an account more rights than they have themselves.
 
     Args:
         of_role: the scopes of everything that a role may call, by role.
@@ -68,7 +68,7 @@ class Rights:
         self._of_role = of_role
 
     def exceed(self, role: str, other: str) -> bool:
-        """Tell whether a role may do anything that another may not do in full."""
+        """Tell whether the scopes of `role` are no proper subset of those of `other`; equal scopes count as more."""
         return not self._of_role[role] < self._of_role[other]
 
     def expect(self, caller: Principal, role: str, fields: Iterable[str]) -> None:

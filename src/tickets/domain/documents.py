@@ -11,22 +11,22 @@ from tickets.models import Ticket
 from tickets.models.search import PLACES
 
 OVERHEAD = 20
-"""Entries of the index that take as long as all else about a document."""
+"""Fixed cost of indexing one document, expressed in index entries."""
 _ASCII = 8
-"""Characters of an ASCII text that take as long as one of another text, whose words are cut one by one."""
+"""Characters of an ASCII text that count as one index entry; in any other text each character counts as one."""
 
 TICKET = Ticket.__table__.alias("ticket")
 seen_by_contact = cast(TICKET.c.organization_id, String) + "c" + cast(TICKET.c.contact_id, String)
-"""`sight` of a ticket, in SQL."""
+"""SQL expression for the visibility token of a ticket; see `sight`."""
 
 
 def prefix(organization_id: int) -> str:
-    """Return what is in front of each word of an organization: the index keeps those of another apart from them."""
+    """Return the prefix of each indexed word of an organization, which keeps it apart from the words of others."""
     return f"{organization_id}x"
 
 
 def sight(organization_id: int, contact_id: int) -> str:
-    """Return the word that is in what a contact may see; no word of a text is like it."""
+    """Return the visibility token: the word that each document a contact may see has, and that no text contains."""
     return f"{organization_id}c{contact_id}"
 
 
@@ -37,7 +37,7 @@ def prefixed(organization_id: int, text: str) -> str:
 
 
 def entries_of(*texts: str) -> int:
-    """Estimate how many entries a document makes, without its words: the time that it takes is in proportion."""
+    """Estimate the index entries of a document without tokenizing its texts; indexing time is proportional to them."""
     return OVERHEAD + sum(len(text) // _ASCII if text.isascii() else len(text) for text in texts)
 
 

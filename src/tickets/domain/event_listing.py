@@ -57,7 +57,7 @@ class EventListing(Listing):
 
 
 def _number_within(rows: Sequence[Row], most: int, position: Position | None) -> int:
-    """Return how many events, from where the page begins, come to no more than so many characters, but for the last."""
+    """Return how many events to keep: up to and including the one with which they exceed `most` characters."""
     lengths = event_texts.lengths(rows)
     if position is not None and position.backwards:
         lengths.reverse()
@@ -65,7 +65,7 @@ def _number_within(rows: Sequence[Row], most: int, position: Position | None) ->
 
 
 def _bounded(tx: Transaction, where: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
-    """Add between which numbers the events of a page are: where the log is complete, and in a span of time."""
+    """Add bounds of `seq` to the filters: where the log is complete, and what the filters say of the time."""
     bounds, [of] = {}, where["organization_id"]
     since = events.complete_since(tx, of)
     if "created_from" in where:

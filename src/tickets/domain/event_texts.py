@@ -22,7 +22,7 @@ LONG = 2_000
 """Bytes from which a value is stored once: an event with a shorter one fits on a page of the database, and to write
 it again costs less than to look it up."""
 USE_NOTED_EVERY = clock.DAY
-"""How much later than `last_used_at` a text may have been used, so that few changes write it."""
+"""How old `last_used_at` may become before another use updates it, so that few changes write it."""
 
 
 class Reference(NamedTuple):

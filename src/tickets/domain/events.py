@@ -77,7 +77,7 @@ _STORE = Statement(
     )
 )
 RELEASE = "release_history"
-"""The job that lets go of the history of a ticket that is deleted, where it is long."""
+"""Job type that runs `release_history` for the rest of a deleted ticket's events, when there are many."""
 _AT_ONCE = 20
 _OF_TICKET = Statement(
     select(Event.id, Event.seq)
@@ -89,7 +89,7 @@ _RELEASE = Statement(
     update(Event).where(Event.id == bindparam("event_id"), Event.is_history.is_(True)).values(is_history=False)
 )
 _OLD = Statement(
-    # As the index writes it: SQLite takes no other words for the same.
+    # Written exactly as in the partial index: SQLite does not use it for another form of the same condition.
     select(Event.id, Event.organization_id, Event.seq, Event.is_history)
     .where(Event.created_at < bindparam("before", type_=BigInteger()), text("(has_data OR NOT is_history)"))
     .order_by(Event.created_at)
@@ -160,16 +160,16 @@ def deleted(tx: Transaction, by: Actor, model: type[Base], row: Row) -> None:
 
 
 def release_history(tx: Transaction, ticket_id: int, after: int, most: int) -> int | None:
-    """Let some events of a deleted ticket go once they are old, as all others do.
+    """Stop keeping some events of a deleted ticket for its history, so that `purge` deletes them once they are old.
 
     Args:
         tx: where to write.
         ticket_id: whose events.
-        after: the number behind which to begin.
-        most: how many.
+        after: the `seq` after which to begin.
+        most: the largest number of events to release.
 
     Returns:
-        The number of the last one; None where there are no more.
+        The `seq` of the last one; None when there are no more.
     """
     found = tx.all(_OF_TICKET, of=ticket_id, after=after, most=most)
     tx.many(_RELEASE, [{"event_id": row.id} for row in found])

@@ -1,4 +1,4 @@
-"""What is made when the service starts for the first time, and never again in silence."""
+"""The first start: the secret key is made once; when it is missing later, that is an error."""
 
 from sqlalchemy import select
 
@@ -11,7 +11,7 @@ _ANY = Statement(select(Organization.id).limit(1))
 
 
 def prepare(settings: Settings, database: Database) -> None:
-    """Make the secret key, unless there is one or somebody may have been given something that was signed with it.
+    """Make the secret key, unless there is one, or the database has an organization (then the key was lost).
 
     Whoever calls this before an organization is made can rely on the key afterwards; two processes that do so at once
     get the same one.

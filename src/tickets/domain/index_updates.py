@@ -80,11 +80,11 @@ _DEFERRED = Statement(
 
 
 def settle(tx: Transaction, touched: dict[int, int]) -> None:
-    """Let the index follow what the transaction changed, and leave to a job what would take too long.
+    """Update the index for what the transaction changed, and leave to a job what would take too long.
 
     Args:
-        tx: what ends.
-        touched: places, with about how many entries change at each.
+        tx: the transaction, which is about to end.
+        touched: the places that changed, each with the estimated number of index entries that change.
     """
     places: list[int] = []
     left = ON_LOOP if tx.on_loop else IN_THREAD
@@ -103,14 +103,14 @@ def settle(tx: Transaction, touched: dict[int, int]) -> None:
 
 
 def catch_up(tx: Transaction, after: int = 0) -> int | None:
-    """Let the index follow some of what is pending of one organization: each has its turn.
+    """Update the index for some deferred documents of one organization; organizations take turns.
 
     Args:
-        tx: where to write; it takes no longer than any transaction in a thread, or as one document.
-        after: the organization that had its turn last.
+        tx: where to write; at most `IN_THREAD` entries change, or those of one document that has more.
+        after: the id of the organization that was served last.
 
     Returns:
-        The organization; None where nothing is pending that did not fail.
+        The id of the organization that was served; None when nothing is deferred.
     """
     rows = tx.all(_DEFERRED, after=after, most=_MOST_AT_ONCE) or tx.all(_DEFERRED, after=0, most=_MOST_AT_ONCE)
     if not rows:
@@ -181,7 +181,7 @@ def _write(tx: Transaction, places: list[int]) -> None:
 
 
 def _words(row: Row) -> tuple[str | None, ...] | None:
-    """Return the words of what is at a place: None where nothing is any more, and each None where they are the same."""
+    """Return the words to index at a place: None if nothing is there any more, (None, None) if they are unchanged."""
     if not row.is_there:
         return None
     if not row.has_words:

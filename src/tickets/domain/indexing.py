@@ -1,11 +1,11 @@
 """The search index, kept in step with tickets and comments.
 
-A change marks the places of what it is about as pending, within its own savepoint. At the end of the transaction the
-index follows, as far as others can wait for it; a job does the rest, a little at a time. No search finds a place that
-is pending: nobody sees what they may see no more, and a text of any length holds up nobody (decisions/0018).
+A change marks the places of the documents it affects as pending, within its own savepoint. At the end of the
+transaction the index is updated, as far as other requests can wait for it; a job does the rest in batches. Searches
+skip pending places, so nobody finds what they may no longer see, and a long text delays nobody (decisions/0018).
 
-Who may see a document is a word of the index alone, made of the ticket's contact: where that changes, only this word
-does, however much was said.
+Who may see a document is stored as one word of the index, made of the ticket's contact (see `sight`). When the contact
+changes, only this word is replaced, however many comments the ticket has.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,14 +37,14 @@ _MARKED = ("place", "organization_id", "comment_id", "seen_by", "words_changed",
 
 
 def _mark_documents(where: ColumnElement[bool], *, of_any: bool = False) -> Statement:
-    """Make what marks documents that meet a condition as pending.
+    """Return the statement that marks the documents that meet a condition as pending.
 
-    Of one that is pending already, the word that the index has of who may see it stays noted.
+    A document that is pending already keeps its `seen_by`, the visibility token that the index still has.
 
     Args:
         where: which documents.
-        of_any: whether they are of any tickets. Otherwise it takes the organization and, as the index has it, the word
-            of who may see them: a ticket has its contact behind its description, which may be long.
+        of_any: whether they may belong to any tickets. Otherwise the statement takes the organization and the token as
+            parameters, since a row of `tickets` has the contact behind the description, which may be long.
     """
     organization_id: ColumnElement[int] = bindparam("organization_id")
     seen_by = bindparam("seen_by", type_=String)
@@ -170,11 +170,13 @@ def left_behind(tx: Transaction, places: Sequence[int]) -> None:
 
 
 def forgetting(model: type[Base], ids: Select[Any]) -> Callable[..., None]:
-    """Make what takes out tickets or comments before a job deletes many of them at a time; comments go first.
+    """Return a function that marks tickets or comments for removal from the index, before a job deletes them in bulk.
+
+    Call it for comments before their tickets are deleted.
 
     Args:
-        model: which of the two.
-        ids: selects theirs.
+        model: `Ticket` or `Comment`.
+        ids: selects their ids.
     """
     is_one = and_(_document.comment_id.is_(None), TICKET.c.id.in_(ids))
     mark = _mark_documents(is_one if model is Ticket else _document.comment_id.in_(ids), of_any=True)
@@ -230,7 +232,7 @@ def _mark(
 
 
 def _touched(tx: Transaction, rows: Sequence[Row]) -> list[int]:
-    """Note what the end of the transaction has to look at; what a savepoint undoes is not pending then."""
+    """Note the places that `settle` has to process; those whose marking a savepoint undid are not pending by then."""
     tx.late(index_updates.settle).update(rows)
     return [row.place for row in rows]
 

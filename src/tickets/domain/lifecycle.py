@@ -107,13 +107,13 @@ def remove(tx: Transaction, caller: Principal, ticket: Row) -> None:
 
 
 def few_said(tx: Transaction, ticket: Row, most: int, instead: str) -> None:
-    """Check that what changes with all comments of a ticket changes no more than others can wait for.
+    """Check that a ticket has at most `most` comments, since changing all of them keeps other writes waiting.
 
     Args:
         tx: where to read.
         ticket: whose comments.
-        most: how many.
-        instead: what can be done.
+        most: the largest number allowed.
+        instead: what the caller can do instead, for the error text.
 
     Raises:
         InUse: it has too many.

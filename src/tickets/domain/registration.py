@@ -17,7 +17,7 @@ SEND_SECRET = "send_secret"  # noqa: S105 - the name of a kind of job
 
 _WITHIN = clock.SECOND
 _AT_ONCE = clock.SECOND
-"""Longer than what lies between the times of two rows of one transaction."""
+"""Rows whose times lie less than this apart count as stored by one transaction."""
 
 
 class Newcomer(NamedTuple):
@@ -76,14 +76,14 @@ def _open_organization(tx: Transaction, slug: str) -> Row:
 def ask(tx: Transaction, email: str, purpose: str, *, page: str = "") -> None:
     """Have a code or token sent to an address, if there is an account with it.
 
-    Who has an account is looked up by the job, a moment later that nobody can guess: the request does the same
-    for any address, takes as long, and slows the next one down no more.
+    The job looks up the account, after a random delay. So the request does the same work for any address, and neither
+    its duration nor that of the next request tells whether there is an account.
 
     Args:
         tx: the transaction of the request.
         email: the address.
         purpose: of the code or token.
-        page: where a token can be used, as the process knows it that was asked: the job may run in another.
+        page: address of the page for a token, as the process that got the request knows it: the job may run in another.
     """
     run_at = clock.now() + secrets.randbelow(_WITHIN)
     payload = {"email": email.lower(), "purpose": purpose, **({"page": page} if page else {})}

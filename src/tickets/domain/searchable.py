@@ -1,4 +1,4 @@
-"""Lists that can be searched: the filter ``search`` leaves what GET /search finds, in the list's own order."""
+"""Lists with the filter ``search``: it keeps the tickets that GET /search finds, in the list's own order."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -143,6 +143,7 @@ class _Matching:
 
 
 def _found(match: Any) -> Select[Any]:
+    """Select the ids of the tickets with a matching document; documents with a pending update do not count."""
     return select(ticket_id).where(matches(match), is_current)
 
 

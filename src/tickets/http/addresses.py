@@ -18,7 +18,7 @@ _ENTRY = re.compile(r'"?(?:\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\](?::[0-9]{1,5})?|([0-
 
 
 def parse(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an address without its zone; an IPv4 address in the form of IPv6 is one of IPv4. None of what is none."""
+    """Parse an IP address, without its zone; an IPv4-mapped IPv6 address becomes IPv4. None if it is no address."""
     try:
         known = ip_address(text.partition("%")[0])
     except ValueError:

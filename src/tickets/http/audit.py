@@ -33,7 +33,7 @@ EARLY = 1_000
 MAX_REFUSED = 300
 """Most characters that are kept of path, query and agent of a request that was refused."""
 MAX_REFUSED_BODY = 2_000
-"""Most characters that are kept of its body, if somebody signed it; of nobody's `MAX_REFUSED`."""
+"""Most characters that are kept of its body if the caller is known, otherwise `MAX_REFUSED`."""
 
 _REFUSED = 400
 _INTERNAL_ERROR = 500
@@ -55,7 +55,7 @@ _PLAIN: dict[str, Any] = {
     **dict.fromkeys(("method", "path", "query", "ip", "request_id"), ""),
     **dict.fromkeys(("status", "duration_ms", "created_at"), 0),
 }
-"""A row that any database stores that stores rows."""
+"""A minimal row: when the database does not store even this one, the fault is not in the other rows."""
 
 log = structlog.get_logger("tickets.audit")
 

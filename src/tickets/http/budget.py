@@ -24,13 +24,13 @@ _NARROWER = {
 
 
 class Budget:
-    """The time that one read has; it is over before, too, once nobody waits for the answer any more."""
+    """The time limit of one read; `end` makes it expire early, when nobody waits for the answer any more."""
 
     def __init__(self) -> None:
         self._ends_at = float("inf")
 
     def begin(self) -> None:
-        """Start the clock; a read that is to begin after its end has no time at all."""
+        """Start the clock; after `end` was called, the read has no time left."""
         self._ends_at = min(self._ends_at, time.monotonic() + LONGEST_READ)
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""Which connections are served: a bounded number in all and of each address, and always those that ask for health."""
+"""Limits on open connections, in all and per address; requests for health are answered even beyond these limits."""
 
 import resource
 from collections import OrderedDict
@@ -14,28 +14,28 @@ from tickets.http.rate_limit import network_of
 from tickets.settings import Settings
 
 HEALTH = frozenset((b"/health", b"/health/ready", b"/api/v1/health", b"/api/v1/health/ready"))
-"""Targets that are answered although no place is free: whoever watches over the service shall not take it for dead."""
+"""Targets that are answered even when no place is free, so that a monitor does not take the service for dead."""
 SPARE = 64
-"""Connections beyond the maximum: each may ask for health, and makes way for the next."""
+"""Connections beyond the maximum, on which only health is answered; a new one closes the oldest when all are taken."""
 OTHER_FILES = 256
-"""Descriptors for everything else: the database of each thread that reads, mail, the log."""
+"""File descriptors for everything else: the database of each thread that reads, mail, the log."""
 
 log = structlog.get_logger("tickets")
 
 
 class Connection(Protocol):
-    """What is counted here."""
+    """A connection as `Connections` counts it."""
 
     def give_way(self) -> None:
         """Close at once: another needs the place."""
 
 
 class Connections:
-    """Counts the open connections and tells which of them are served.
+    """Counts the open connections and decides which of them are served.
 
-    A connection that asks nothing at the moment is closed when its place is needed, the one first that has asked
-    nothing for longest: of the same address when that has its share, else of all. Where every place is taken by one
-    that does ask, a new connection waits in one of the few spare places, where only health is answered.
+    When a new connection needs a place, the one that has been idle longest is closed: of the same address when that
+    address has used up its share, otherwise of all. If none of these is idle, the new one gets one of the few spare
+    places, where only requests for health are answered.
 
     Args:
         most: connections that are served at once.
@@ -53,10 +53,10 @@ class Connections:
         self._sources: dict[str, _Source] = {}
 
     def admit(self, connection: Connection, address: str) -> str | None:
-        """Give a connection a place, if one is free or can be made free; it is idle then.
+        """Give a connection a place, closing an idle one if necessary; the new connection counts as idle.
 
         Returns:
-            Why it got none; None when it is served.
+            None when it is served, otherwise the reason why not, for the client.
         """
         source = self._source(address)
         if source.served >= self._limit_of(source):

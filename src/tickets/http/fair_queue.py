@@ -1,4 +1,4 @@
-"""A queue in which tenants take turns: whoever asks for much waits for their own work, not everybody else."""
+"""A fair queue: tenants are served in turn, so a tenant with much work delays itself and not the others."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _Item = TypeVar("_Item")
 
 
 def tenant_of(exchange: Exchange) -> Tenant:
-    """Name whose work a request is."""
+    """Return the tenant of a request: the caller's organization, else the network of the client."""
     return network_of(exchange.client) if exchange.organization_id is None else exchange.organization_id
 
 
@@ -70,10 +70,10 @@ class FairQueue(Generic[_Item]):
 
 
 def too_much(what: str) -> ServiceUnavailable:
-    """Make the 503 of a tenant who asks for too much at once.
+    """Return the 503 for a tenant that has too much work queued.
 
     Args:
-        what: it is that they asked for, in the plural.
+        what: the kind of that work, in the plural, such as ``writes``.
     """
     return ServiceUnavailable(
         f"Too many of your own {what} wait already. Wait for their answers, and ask for fewer at once.", retry_after=3

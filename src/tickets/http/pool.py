@@ -17,8 +17,9 @@ MOST_OF_A_TENANT = THREADS - 1
 
 MOST_WAITING_OF_A_TENANT = 16
 MOST_WAITING = 64
-"""More would wait for seconds. Beyond, only those are heard who have nothing waiting yet."""
+"""Most queued calls, since more would wait for seconds; beyond, only tenants without a queued call are admitted."""
 MOST_WAITING_AT_ALL = 256
+"""Most queued calls, those of such tenants included."""
 
 
 class Pool:

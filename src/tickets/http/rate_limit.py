@@ -102,7 +102,7 @@ _TOGETHER = {
 }
 
 _limit = cache(_Limit)
-"""Make a limit, the same one each time: counts are kept under it, and only the operator thinks of rates."""
+"""Return the one `_Limit` of a name and rate, the key of its counts; only operators set rates, so there are few."""
 
 
 @lru_cache(maxsize=1024)
@@ -146,7 +146,7 @@ class RateLimiter:
         Raises:
             RateLimited: a limit is used up.
         """
-        # From the narrowest to the widest: who is refused by one uses up none that is shared with more people.
+        # From the narrowest to the widest: a request that one limit refuses does not count against the wider ones.
         applying: _Applying
         if caller is None:
             applying = [(self._anonymous, network_of(exchange.client))]
@@ -181,7 +181,7 @@ class RateLimiter:
                 used = windows.count(limit, who, now)
                 if used > limit.amount:
                     refused = limit
-                    # Of refusals the first of each window is news (decisions/0021).
+                    # Only the first refusal of each window is audited (decisions/0021).
                     exchange.audited = used > limit.amount + 1
             else:
                 used = windows.used(limit, who, now)
@@ -212,10 +212,10 @@ _MANY = 2**63
 class FailedLogins:
     """Counts wrong passwords, so that nobody can try many: from an address, for an account, or both.
 
-    An attempt counts when it begins, since many could begin at once, and is taken back unless it ends with a wrong
-    password: who could not be heard, or gave up, has tried none. Who is tried from everywhere is not locked out:
-    after the limit for an account is used up, an address that was not wrong yet is still heard, until ten times as
-    many were. Beyond, whoever has that many addresses is kept from more, and so is the owner until the window ends.
+    An attempt counts from its beginning, since many can begin at once, and is uncounted unless it ends with a wrong
+    password. An account under attack from many addresses is not locked at once: after its limit is used up, an address
+    without a wrong password in this window may still try, until the account has ten times its limit of wrong passwords.
+    From then on nobody may try, its owner included, until the window ends.
 
     Args:
         settings: the limit.

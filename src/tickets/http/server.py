@@ -29,7 +29,7 @@ MAX_FIELDS = 200
 """Most header fields: many small ones cost more than their bytes tell."""
 
 MAX_PIPELINED = 200
-"""Most requests of a connection that wait for the answer before theirs: each takes a hundred times its bytes."""
+"""Most pipelined requests of a connection that wait for earlier answers: each takes a hundred times its bytes."""
 
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 16 << 20
@@ -155,7 +155,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless all is said: then what comes is dropped, up to a bound."""
+        """Feed the parser; after the last answer (see `linger`) drop what arrives, up to `LINGER_BYTES`."""
         if self._linger_timer is not None:
             self._linger_left -= len(data)
             if self._linger_left < 0:
@@ -168,7 +168,7 @@ class BoundedProtocol(HttpToolsProtocol):
         headers_only = self._in_headers
         stopped_at = self._feed(data)
         if stopped_at is not None:
-            rest = memoryview(data)  # copied anew for each request that offers an upgrade, a packet would be dear
+            rest = memoryview(data)  # no copies: with many upgrade offers in one packet they would be expensive
             while stopped_at is not None:
                 rest = rest[stopped_at:]
                 self._feed(self._head_without_upgrade())
@@ -193,7 +193,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The application takes over."""
+        """Check the headers, and hand the request to the application."""
         if self.parser.get_method() == b"CONNECT":
             self._refuse(InvalidRequest("This service is no proxy: ask for a path of its own, with another method."))
             raise ValueError("no proxy")  # ends the parser
@@ -300,7 +300,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else ""
 
     def _try_again(self) -> None:
-        """Look for a place once more, now that something is asked; without one, only health is answered."""
+        """Ask for a place again, since a request has arrived; without a place, refuse all but requests for health."""
         self._refusal = self.places.admit(self, self._address())
         if self._refusal is None:
             self.places.ask(self)
@@ -309,7 +309,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too many connections")  # ends the parser
 
     def _feed(self, data: bytes | memoryview) -> int | None:
-        """Parse bytes; tells where the parser stopped for another protocol, if it did."""
+        """Parse bytes; return the offset at which the parser stopped for an upgrade offer, or None."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:

@@ -30,8 +30,9 @@ LONGEST_BATCH = 0.02
 """Seconds after which a commit takes no more writes, since long texts make each of them longer."""
 
 MOST_WAITING_OF_A_TENANT = 512
-"""Writes of one tenant that wait; more would wait for seconds. What runs in a thread of its own counts apart:"""
+"""Most writes of one tenant that may be queued, long ones included: more would wait for seconds."""
 MOST_LONG_WAITING_OF_A_TENANT = 16
+"""Most long writes among them."""
 
 Work = Callable[[Transaction], Any]
 
@@ -308,7 +309,7 @@ class Writer:
             self._listeners[topic]()
 
     def _perform(self, transaction: Transaction, outcomes: list[tuple[_Outcome, Any, bool]]) -> None:
-        """Run short writes that wait, up to the next long one of each tenant, and as long as others can wait."""
+        """Run queued short writes for up to `LONGEST_BATCH` seconds; those behind a tenant's long write stay queued."""
         end = time.monotonic() + LONGEST_BATCH
         while (
             len(outcomes) < MAX_BATCH

@@ -18,9 +18,9 @@ from tickets.models import Job
 from tickets.models.jobs import MAX_ERROR
 
 LOOK = 100
-"""Jobs that are looked at, of which some are chosen."""
+"""Most due jobs that are read at once; `Turns` chooses among them."""
 FAR_LOOK = 20_000
-"""Jobs among which those of others are looked for when one tenant has more than `LOOK`: some 20 ms."""
+"""Due jobs among which other tenants' jobs are searched for when the first `LOOK` are not all: some 20 ms."""
 
 _waiting = Job.dead_at.is_(None)
 _mine = (Job.id == bindparam("job_id"), Job.lease == bindparam("token"))

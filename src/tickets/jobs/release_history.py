@@ -1,4 +1,4 @@
-"""release_history: events of a ticket that was deleted are kept for its history no longer, a few a transaction."""
+"""release_history: stops keeping the events of a deleted ticket for its history, a batch per transaction."""
 
 from tickets.domain import events, records
 from tickets.jobs.kind import Context, Kind

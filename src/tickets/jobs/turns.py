@@ -29,11 +29,11 @@ class Turns:
         self._was_outside = False
 
     def choose(self, due: Iterable[Row], free: int, running: Iterable[Claimed]) -> list[Row]:
-        """Choose up to so many jobs.
+        """Choose up to `free` jobs.
 
-        Those of a tenant who has the fewest running come first, then of one whose last turn is the longest ago; jobs
-        of nobody take turns by their kind. Where there is one thread alone, what waits outside runs every second time
-        at most, as long as there is something else.
+        The group (see `_group`) with the fewest running jobs goes first; among equals, the one whose last turn is
+        longest ago. Jobs that wait for another server take at most all threads but one; where there is only one
+        thread, two of them never run one after the other while other jobs are due.
 
         Args:
             due: jobs that may run, with `id`, `kind`, `organization_id` and `run_at`.
@@ -59,7 +59,7 @@ class Turns:
         return chosen
 
     def _group(self, job: Row | Claimed) -> _Group:
-        """Name whose turn a job takes, and whether it waits outside."""
+        """Return the group of a job: its organization, or else kind, and whether it waits for another server."""
         return (job.kind if job.organization_id is None else job.organization_id, job.kind in self._outside)
 
     def _eligible(self, waiting: Mapping[_Group, list[Row]], busy: Counter[_Group]) -> list[_Group]:

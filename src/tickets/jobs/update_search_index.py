@@ -1,6 +1,6 @@
-"""update_search_index: the index follows what is pending, a little a transaction, each organization in its turn.
+"""update_search_index: updates the search index for deferred documents, a batch of one organization per transaction.
 
-Nothing is noted between two transactions, so a worker that dies loses nothing: whoever comes next looks what is left.
+No progress is stored besides the index itself, so a worker that dies loses nothing: the next run finds what is left.
 """
 
 from tickets.domain import index_updates

@@ -30,7 +30,7 @@ log = structlog.get_logger("tickets")
 POLL = 1.0
 """Seconds after which a worker sees what another process enqueued."""
 LAST_TURN = 2.0
-"""Seconds in which jobs that took longer than they were waited for are given back."""
+"""Seconds that the dispatcher gets at the end to give back the jobs that are still running."""
 GRACE = 5 * clock.SECOND
 """How long a job that is given back waits: its thread may go on until the process has ended."""
 

@@ -17,8 +17,8 @@ PLACES = 1 << 16
 class SearchDocument(Base):
     """The words that the index has of a ticket or of a comment, each behind the organization's prefix.
 
-    FTS5 is told them again when they go, since it keeps no text. So a document stays until the index has followed, also
-    when its ticket or comment is gone: `PendingDocument` says so, and no foreign key leads from here.
+    To delete an entry, FTS5 must be given its words again, since it keeps no text. So a document stays until the index
+    is updated, even when its ticket or comment is gone: a `PendingDocument` marks it, and it has no foreign key.
 
     Attributes:
         place: `PLACES` times the ticket's id for the ticket itself; its comments follow. So the documents of a ticket
