@@ -105,14 +105,17 @@ class Reader:
 
         def whole() -> Any:
             budget.begin()
-            with self._database.read(is_over=budget.is_over) as transaction:
+            with self._database.read(is_over=budget.is_over) as transaction, budget.interrupts(transaction.interrupt):
                 return work(transaction)
 
+        loop = asyncio.get_running_loop()
         self._budgets.add(budget)
+        budget.watch(loop)
         try:
             return await self._pool.run(whole, tenant=tenant)
         finally:
             budget.end()
+            budget.watch(loop)  # to the end of a read whose caller has left; of any other, this stops it
             self._budgets.discard(budget)
 
     def close(self) -> None:
