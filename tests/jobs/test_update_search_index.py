@@ -279,8 +279,10 @@ class TestBacklog:
             firm.ticket(f"printer {number}")
         made = other.ticket("printer")
         [first] = bench.claim()
+        bench.enqueue(KIND.name)  # as happens when nothing was left for a moment
         KIND.run(first, bench.context)
         bench.write(queue.finish, first)
+        assert waiting(bench) == [KIND.name]
         [second] = bench.claim()
         assert (len(firm.found("printer")), other.found("printer")) == (1, [])
         KIND.run(second, bench.context)

@@ -4,6 +4,7 @@ No progress is stored besides the index itself, so a worker that dies loses noth
 """
 
 from tickets.domain import index_updates, jobs
+from tickets.jobs import queue
 from tickets.jobs.kind import Context, Kind
 from tickets.jobs.queue import Claimed
 
@@ -20,6 +21,7 @@ def _run(job: Claimed, context: Context) -> None:
                 return
             after = served
             if number == MOST_TRANSACTIONS:
+                queue.drop_waiting(tx, KIND.name)  # enqueued meanwhile, for documents that the next run finds too
                 jobs.enqueue(tx, KIND.name, {"after": after})
 
 
