@@ -297,7 +297,6 @@ class TestTheWayToASessionOfAnAdmin:
         headers = {"authorization": f"Bearer {tokens['access_token']}"}
         assert anonymous.get("/tickets", headers=headers).json()["data"] == []
 
-
     def test_the_comments_of_a_ticket_are_not_had_by_giving_it_to_another_contact(self, tenant, keys, admin):
         """The contact of an account that somebody can read with: by no way that a narrow key has."""
         reader = tenant.client("user")
