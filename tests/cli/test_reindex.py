@@ -156,7 +156,8 @@ def test_so_is_one_that_failed_to_take_out_a_ticket_that_is_gone(desk: Desk, fir
     execute(
         desk,
         "INSERT INTO search_pending (place, organization_id, comment_id, seen_by, words_changed, entries, error)"
-        f" SELECT place, 1, comment_id, '', 1, 20, 'SQLITE_CORRUPT_VTAB' FROM search_documents WHERE place >> 16 = {gone}",
+        " SELECT place, 1, comment_id, '', 1, 20, 'SQLITE_CORRUPT_VTAB' FROM search_documents"
+        f" WHERE place >> 16 = {gone}",
         f"DELETE FROM tickets WHERE id = {gone}",
         f"DELETE FROM comments WHERE ticket_id = {gone}",
     )
@@ -167,7 +168,8 @@ def test_so_is_one_that_failed_to_take_out_a_ticket_that_is_gone(desk: Desk, fir
     assert all(firm.all_of_it() for firm in firms)
 
 
-def test_when_it_was_filled_anew_a_failure_says_so(desk: Desk, firms: list[Firm]):
+@pytest.mark.usefixtures("firms")
+def test_when_it_was_filled_anew_a_failure_says_so(desk: Desk):
     execute(
         desk,
         "CREATE TRIGGER poison BEFORE INSERT ON search_documents WHEN new.body LIKE '%xfire%'"
