@@ -7,6 +7,8 @@ Follows: 0015
 import sqlalchemy as sa
 from alembic import op
 
+from tickets import clock
+
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "0016"
@@ -15,9 +17,36 @@ branch_labels = None
 depends_on = None
 
 _ENTRIES = (
-    "20 + (length(body) + length(subject)) / CASE WHEN length(body) = length(CAST(body AS BLOB)) THEN 8 ELSE 3 END"
+    "20 + (length({body}) + length({subject}))"
+    " / CASE WHEN length({body}) = length(CAST({body} AS BLOB)) THEN 8 ELSE {other} END"
 )
 """About as many as there are; no document is made anew for that."""
+_PENDING = f"""
+INSERT INTO search_pending (place, organization_id, comment_id, seen_by, words_changed, entries, deferred_at)
+SELECT tickets.id * 65536, organization_id, NULL, '', 1,
+    {_ENTRIES.format(subject="subject", body="description", other=1)}, :now
+FROM tickets
+WHERE NOT EXISTS (SELECT 1 FROM search_documents WHERE place = tickets.id * 65536)
+UNION ALL
+SELECT place, organization_id, comment_id, '', 1, entries, :now FROM (
+    SELECT ticket_id, organization_id, id AS comment_id,
+        {_ENTRIES.format(subject="''", body="body", other=1)} AS entries,
+        coalesce(
+            (
+                SELECT max(place) FROM search_documents
+                WHERE place BETWEEN comments.ticket_id * 65536 AND comments.ticket_id * 65536 + 65535
+            ),
+            comments.ticket_id * 65536
+        ) + row_number() OVER (PARTITION BY ticket_id ORDER BY created_at, id) AS place
+    FROM comments WHERE NOT EXISTS (SELECT 1 FROM search_documents WHERE comment_id = comments.id)
+)
+WHERE place < (ticket_id + 1) * 65536
+"""
+"""Tickets and comments without a document: what was pending when somebody went back to 0015."""
+_JOB = """
+INSERT INTO jobs (kind, payload, created_at, run_at, attempts)
+SELECT 'update_search_index', '{}', :now, :now, 0 WHERE EXISTS (SELECT 1 FROM search_pending)
+"""
 
 
 def upgrade() -> None:
@@ -28,7 +57,7 @@ def upgrade() -> None:
             sa.Column("is_public", sa.Boolean(), nullable=False),
             sa.Column("entries", sa.Integer(), nullable=False),
         ],
-        f"place, comment_id, is_public, {_ENTRIES}, subject, body",
+        f"place, comment_id, is_public, {_ENTRIES.format(subject='subject', body='body', other=3)}, subject, body",
     )
     comments = sa.text("comment_id IS NOT NULL")
     op.create_index("ix_search_documents_comment_id", "search_documents", ["comment_id"], sqlite_where=comments)
@@ -51,10 +80,12 @@ def upgrade() -> None:
         ["organization_id", "place"],
         sqlite_where=sa.text("deferred_at IS NOT NULL AND error IS NULL"),
     )
+    for statement in (_PENDING, _JOB):
+        op.get_bind().execute(sa.text(statement), {"now": clock.now()})
 
 
 def downgrade() -> None:
-    """Undo; what is pending is not found any more until it changes."""
+    """Undo; what is pending is not found until it changes, or until the next upgrade."""
     op.execute(
         "DELETE FROM search_documents WHERE place IN (SELECT place FROM search_pending)"
         " OR place >> 16 NOT IN (SELECT id FROM tickets)"

@@ -1,4 +1,4 @@
-"""How much is kept of the answers of an organization: the running size of their bodies.
+"""How much is kept of the answers of an organization: the running size of their bodies, and no more than there is room.
 
 Revision: 0018
 Follows: 0017
@@ -15,11 +15,15 @@ branch_labels = None
 depends_on = None
 
 
+MOST_KEPT = 64 << 20
+
+
 def upgrade() -> None:
-    """Apply."""
+    """Apply; the oldest bodies beyond the room go here, so that no request has to wait until they are dropped."""
     op.add_column("idempotency_records", sa.Column("running_size", BIG, nullable=True))
     op.execute(
-        "UPDATE idempotency_records SET running_size = sums.running_size FROM ("
+        "UPDATE idempotency_records"
+        " SET running_size = CASE WHEN length(body) = 0 THEN 0 ELSE sums.running_size END FROM ("
         " SELECT organization_id, scope, sum(length(body)) OVER ("
         "  PARTITION BY organization_id ORDER BY expires_at, scope ROWS UNBOUNDED PRECEDING"
         " ) AS running_size FROM idempotency_records"
@@ -31,6 +35,13 @@ def upgrade() -> None:
         "idempotency_records",
         ["organization_id", "running_size"],
         sqlite_where=sa.text("running_size IS NOT NULL"),
+    )
+    op.execute(
+        "UPDATE idempotency_records SET body = x'', running_size = NULL FROM ("
+        f" SELECT organization_id, max(running_size) - {MOST_KEPT} AS last FROM idempotency_records"
+        " GROUP BY organization_id"
+        ") AS excess WHERE excess.organization_id = idempotency_records.organization_id"
+        " AND running_size > 0 AND running_size <= last"
     )
 
 

@@ -14,6 +14,7 @@ from factories import PASSWORD, Client, Tenant
 from service import ThreadService
 from tickets.db import Statement
 from tickets.http import idempotency
+from tickets.http.exchange import Response
 
 BODY = {"subject": "Printer", "description": "It is on fire."}
 KEY = {"idempotency-key": "one"}
@@ -246,6 +247,20 @@ class TestRoom:
         monkeypatch.setattr(idempotency, "MOST_KEPT", 1)
         self.post(admin, "mine")
         assert self.post(other.client("admin"), "theirs").content == theirs.content
+
+    def test_an_answer_without_a_body_takes_no_room_and_stays(self, service, tenant, admin, kept, monkeypatch):
+        memory = idempotency.Idempotency([b"s" * 32])
+        this = idempotency.Attempt(tenant.id, b"scope" * 6, b"fingerprint")
+        with service.database.write() as tx:
+            memory.store(tx, this, Response(204, [], b""), secret=False)
+        monkeypatch.setattr(idempotency, "MOST_KEPT", 1)
+        for key in ("one", "two"):
+            self.post(admin, key)
+        assert kept()[:2] == [0, -1]
+        with service.database.read() as tx:
+            again = memory.replay(tx, this)
+        assert again is not None
+        assert (again.status, again.body) == (204, b"")
 
     def test_what_is_told_of_one_that_is_gone(self, admin, monkeypatch):
         monkeypatch.setattr(idempotency, "MAX_KEPT", 10)

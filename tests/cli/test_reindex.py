@@ -113,7 +113,9 @@ def test_what_could_not_be_indexed_is_tried_again(desk: Desk, firms: list[Firm])
     assert made.id not in firms[0].found("printer")
     result = desk.run("reindex", "--json")
     assert result.exit_code == 2
-    assert "1 documents cannot be indexed" in json.loads(result.stdout)["error"]["message"]
+    message = json.loads(result.stdout)["error"]["message"]
+    assert "1 documents cannot be indexed" in message
+    assert "`tickets reindex --anew`" in message
     assert "SQLITE_CONSTRAINT_TRIGGER" in result.stderr
     execute(desk, "DROP TRIGGER poison")
     assert desk.ok("reindex", "--org", "two").startswith("3 tickets")
@@ -147,6 +149,37 @@ def test_so_is_one_with_documents_of_tickets_that_are_gone(desk: Desk, firms: li
     )
     assert desk.json("reindex")["anew"] is True
     assert all(firm.all_of_it() for firm in firms)
+
+
+def test_so_is_one_that_failed_to_take_out_a_ticket_that_is_gone(desk: Desk, firms: list[Firm]):
+    gone = firms[0].tickets.pop().id
+    execute(
+        desk,
+        "INSERT INTO search_pending (place, organization_id, comment_id, seen_by, words_changed, entries, error)"
+        " SELECT place, 1, comment_id, '', 1, 20, 'SQLITE_CORRUPT_VTAB' FROM search_documents"
+        f" WHERE place >> 16 = {gone}",
+        f"DELETE FROM tickets WHERE id = {gone}",
+        f"DELETE FROM comments WHERE ticket_id = {gone}",
+    )
+    assert "leave out --org" in desk.fails("reindex", "--org", "one")
+    assert desk.json("reindex")["anew"] is True
+    assert desk.rows(f"SELECT place FROM search_documents WHERE place >> 16 = {gone}") == []
+    assert desk.rows("SELECT place FROM search_pending") == []
+    assert all(firm.all_of_it() for firm in firms)
+
+
+@pytest.mark.usefixtures("firms")
+def test_when_it_was_filled_anew_a_failure_says_so(desk: Desk):
+    execute(
+        desk,
+        "CREATE TRIGGER poison BEFORE INSERT ON search_documents WHEN new.body LIKE '%xfire%'"
+        " BEGIN SELECT RAISE(ABORT, 'poison'); END",
+    )
+    result = desk.run("reindex", "--anew", "--json")
+    message = json.loads(result.stdout)["error"]["message"]
+    assert "6 documents cannot be indexed" in message
+    assert "change them" in message
+    assert "reindex --anew" not in message
 
 
 def test_any_is_filled_anew_on_demand(desk: Desk, firms: list[Firm]):

@@ -477,3 +477,48 @@ class TestOneThatFails:
         KIND.run(JOB, bench.context)
         assert sorted(firm.found("printer")) == [tickets[0].id, tickets[2].id]
         assert [ticket_id for ticket_id, _ in self.failures(bench)] == [tickets[1].id]
+
+
+class TestWordsOfWhatIsGone:
+    """They do not stay, even where the index refuses to take them out."""
+
+    def damage(self, bench: Bench) -> None:
+        """Empty the index without its documents, so that it takes no words out."""
+        with bench.database.write() as tx:
+            tx._connection.execute("INSERT INTO search_index (search_index) VALUES ('delete-all')")
+
+    def left(self, bench: Bench) -> list[tuple[int, str]]:
+        with bench.database.read() as tx:
+            sql = "SELECT place, 'pending' FROM search_pending UNION ALL SELECT place, body FROM search_documents"
+            return tx._connection.execute(sql).fetchall()
+
+    def erase(self, bench: Bench) -> None:
+        bench.write(lambda tx: organizations.remove(tx, organizations.by_slug(tx, "one")))
+        erase_organizations.KIND.run(None, bench.context)  # type: ignore[arg-type]
+        work(bench)
+
+    def test_those_of_an_organization_go_with_it(self, bench: Bench, firm: Firm, capsys: pytest.CaptureFixture[str]):
+        firm.say(firm.ticket("printer", "secret"), "secret toner")
+        self.damage(bench)
+        self.erase(bench)
+        assert self.left(bench) == []
+        logged = "".join(capsys.readouterr())
+        assert "`tickets reindex --anew`" in logged
+        assert "SQLITE_CORRUPT_VTAB" in logged
+        assert "secret" not in logged
+
+    def test_those_that_failed_before_go_with_it(self, bench: Bench, firm: Firm):
+        with bench.database.write() as tx:
+            tx._connection.execute(TestOneThatFails.POISON)
+        firm.ticket("printer", "poison")
+        assert len(self.left(bench)) == 1
+        self.erase(bench)
+        assert self.left(bench) == []
+
+    def test_those_of_a_ticket_and_of_a_comment_go_too(self, bench: Bench, firm: Firm):
+        ticket, stays = firm.ticket("printer", "secret"), firm.ticket("other")
+        said = firm.say(stays, "secret toner")
+        self.damage(bench)
+        firm.remove(Comment, said)
+        firm.remove(Ticket, ticket)
+        assert [place >> 16 for place, _ in self.left(bench)] == [stays.id]

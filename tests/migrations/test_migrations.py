@@ -22,12 +22,16 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import JSON, Boolean, Inspector, Integer, LargeBinary, MetaData, Numeric, Table, insert, inspect
 
+from factories import catch_up
 from service import ProcessService
 from tickets import clock, migrations
 from tickets.db import Database
-from tickets.domain import event_texts, events, sla
+from tickets.domain import comments, contacts, event_texts, events, lifecycle, organizations, sla, users
+from tickets.domain.access import Principal
+from tickets.domain.events import SYSTEM
 from tickets.domain.listings import EVENTS, tickets, where
 from tickets.domain.search import SEARCH
+from tickets.http import idempotency
 from tickets.models import Base
 from tickets.models.tickets import PRIORITIES, STATUSES
 from tickets.settings import Settings, shipped
@@ -360,6 +364,31 @@ class TestUpgrade:
         [left] = content(database.path)["events"]
         assert (left["id"], left["data"], left["has_data"]) == (1, "null", 0)
 
+    def test_answers_beyond_the_room_for_them_are_dropped_before_anybody_waits(self, database: Database):
+        migrations.upgrade(database, SCRIPTS.get_revision("0018").down_revision)
+        fill(database)
+        half = idempotency.MOST_KEPT // 2
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("DELETE FROM idempotency_records")
+            for number, size in enumerate([10, 0, half, half, half + 1, half - 1, 0]):
+                connection.execute(
+                    "INSERT INTO idempotency_records (organization_id, scope, fingerprint, status, content_type, body,"
+                    " expires_at) VALUES (1, ?, x'00', 200, '', zeroblob(?), ?)",
+                    [bytes([number]), size, number],
+                )
+        migrations.upgrade(database)
+        kept = [(len(row["body"]), row["running_size"]) for row in content(database.path)["idempotency_records"]]
+        first = 10 + 3 * half + 1
+        assert kept == [
+            (0, None),
+            (0, 0),
+            (0, None),
+            (0, None),
+            (half + 1, first),
+            (half - 1, first + half - 1),
+            (0, 0),
+        ]
+
     def test_tags_that_are_there_are_found(self, database: Database):
         migrations.upgrade(database, SCRIPTS.get_revision("0012").down_revision)
         fill(database)
@@ -475,6 +504,47 @@ class TestDowngrade:
             connection.execute("UPDATE events SET data = 'null', has_data = 0 WHERE id = 3")
         downgrade(database, SCRIPTS.get_revision("0017").down_revision)
         assert [json.loads(event["data"]) for event in content(database.path)["events"]] == [{"row": 1}, shown, {}]
+
+    def test_what_was_pending_is_found_after_a_step_back_and_forth(self, database: Database):
+        migrations.upgrade(database)
+        with database.write() as tx:
+            tx.on_loop = True
+            of = organizations.create(tx, name="One").id
+            user = users.create(tx, SYSTEM, of, email="a@one.example", name="A", role="admin")
+            caller = Principal(user.id, of, "admin", "A", frozenset({"*"}))
+            contact_id = contacts.create(tx, SYSTEM, of, email="c@one.example", name="C").id
+            long = "\N{CJK UNIFIED IDEOGRAPH-6771}\N{CJK UNIFIED IDEOGRAPH-4EAC}" * 10_000
+            known, late = (
+                lifecycle.create(tx, caller, {"subject": subject, "description": text, "contact_id": contact_id})
+                for subject, text in (("printer", "on fire"), ("plotter", long))
+            )
+        with database.write() as tx:
+            tx.on_loop = True
+            for ticket in (known, late):
+                for body in ("toner", f"toner {long}", f"ink {long}"):
+                    comments.create(tx, caller, tx.one(comments._TICKET, id=ticket.id), body=body)
+        downgrade(database, SCRIPTS.get_revision("0016").down_revision)
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute("DELETE FROM jobs")
+        migrations.upgrade(database)
+        assert [job["kind"] for job in content(database.path)["jobs"]] == ["update_search_index"]
+        catch_up(database)
+        assert content(database.path)["search_pending"] == []
+        with database.read() as tx:
+            found = {
+                q: {
+                    row.id: len(row.found)
+                    for row in SEARCH.page(tx, where={"organization_id": [of], "q": [q]}, sort="", limit=9).rows
+                }
+                for q in ("printer", "plotter", "toner", "ink")
+            }
+        both = (known.id, late.id)
+        assert found == {
+            "printer": {known.id: 1},
+            "plotter": {late.id: 1},
+            "toner": dict.fromkeys(both, 2),
+            "ink": dict.fromkeys(both, 1),
+        }
 
     def test_a_step_back_lets_nobody_into_an_organization_that_was_being_deleted(self, database: Database):
         migrations.upgrade(database, "0006")

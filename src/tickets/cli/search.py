@@ -16,6 +16,13 @@ PATIENCE = 60.0
 """Seconds that the command waits for its turn to write: nobody waits for its answer, as of a request."""
 
 
+_WHAT_NEXT = {
+    False: "Run `tickets reindex --anew`, which empties the whole index and fills it anew.",
+    True: "The whole index was filled anew, so it is their texts: change them, and they are tried again.",
+}
+"""What to do about documents that cannot be indexed, by whether the index was filled anew."""
+
+
 @click.command(cls=Command)
 @click.option("--org", type=SLUG, help="Slug of an organization; all of them by default.")
 @click.option("--anew", is_flag=True, help="Empty the whole index first, whatever is in it.")
@@ -49,7 +56,7 @@ def reindex(*, org: str | None, anew: bool, as_json: bool) -> None:
     if failed:
         raise Failure(
             f"{failed:,} documents cannot be indexed, and no search finds them; lines that name their places in the "
-            "log say why. The others are in order."
+            f"log say why. The others are in order. {_WHAT_NEXT[anew]}"
         )
     show(
         {"organization": org, "tickets": tickets, "comments": comments, "put_right": put_right, "anew": anew},

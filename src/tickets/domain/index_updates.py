@@ -1,5 +1,6 @@
 """The search index follows the documents that are pending: some at the end of a transaction, the others in a job."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import and_, bindparam, case, delete, or_, select, true, update
@@ -62,11 +63,24 @@ _DONE = Statement(delete(PendingDocument).where(_pending.place.in_(among("places
 _FAIL = Statement(
     update(PendingDocument).where(_pending.place == bindparam("at")).values(error=bindparam("kind"), deferred_at=None)
 )
+_GONE = Statement(
+    select(_pending.place)
+    .select_from(PendingDocument.__table__)
+    .outerjoin(TICKET, TICKET.c.id == ticket_id_of(_pending.place))
+    .outerjoin(
+        _comment, and_(_comment.c.id == _pending.comment_id, _comment.c.ticket_id == ticket_id_of(_pending.place))
+    )
+    .where(_pending.place.in_(among("places")), ~_is_there)
+)
+_FORGET = Statement(delete(PendingDocument).where(_pending.place.in_(among("places"))))
+_FAILED_OF = Statement(
+    select(_pending.place).where(_pending.organization_id == bindparam("of"), _pending.error.is_not(None))
+)
 _is_deferred = and_(_pending.deferred_at.is_not(None), _pending.error.is_(None))
 _DEFER = Statement(
     update(PendingDocument)
     .where(_pending.place.in_(among("places")), _pending.deferred_at.is_(None))
-    .values(deferred_at=bindparam("moment"))
+    .values(deferred_at=bindparam("now"))
 )
 _DEFERRED = Statement(
     select(_pending.place, _pending.organization_id, _pending.entries)
@@ -95,7 +109,7 @@ def settle(tx: Transaction, touched: dict[int, int]) -> None:
     if len(places) < len(touched):
         is_at_work = tx.first(_DEFERRED, after=0, most=1) is not None
         rest = as_json(touched.keys() - places)
-        if tx.run(_DEFER, places=rest, moment=clock.now()) and not is_at_work:
+        if tx.run(_DEFER, places=rest, now=clock.now()) and not is_at_work:
             jobs.enqueue(tx, UPDATE, {})
 
 
@@ -126,8 +140,20 @@ def catch_up(tx: Transaction, after: int = 0) -> int | None:
 
 
 def _follow(tx: Transaction, places: list[int]) -> None:
-    """Let the index follow at some places; where that fails, they stay pending and concern nothing else."""
+    """Let the index follow at some places; where that fails, they stay pending and concern nothing else.
+
+    Documents of what is gone are deleted all the same: nobody would ever try them again.
+    """
     failed = _try(tx, places)
+    gone = _delete_gone(tx, failed) if failed else []
+    if gone:
+        log.error(
+            "the search index may keep words of what was deleted; `tickets reindex --anew` fills it anew",
+            count=len(gone),
+            place=gone[0],
+            error=failed[gone[0]],
+        )
+    failed = {place: kind for place, kind in failed.items() if place not in set(gone)}
     if failed:
         import structlog  # noqa: PLC0415 - hardly ever needed, and commands that never log shall not wait for it
 
@@ -135,6 +161,32 @@ def _follow(tx: Transaction, places: list[int]) -> None:
         structlog.get_logger("tickets").error(
             "documents are not indexed, so no search finds them", count=len(failed), place=first, error=failed[first]
         )
+
+
+def _delete_gone(tx: Transaction, failed: dict[int, str]) -> list[int]:
+    """Delete the documents that the index could not take out and whose ticket or comment is gone; returns their places.
+
+    Their words must not stay, whatever the index still has.
+    """
+    try:
+        with tx.savepoint():
+            gone = sorted(row.place for row in tx.all(_GONE, places=as_json(failed)))
+            _delete_at(tx, gone)
+    except Damaged:
+        return []  # the documents themselves cannot be read; the caller reports them as failed
+    return gone
+
+
+def delete_failed(tx: Transaction, organization_id: int) -> None:
+    """Delete the documents of an organization at which the index failed, when all its tickets and comments are gone."""
+    _delete_at(tx, [row.place for row in tx.all(_FAILED_OF, of=organization_id)])
+
+
+def _delete_at(tx: Transaction, places: Sequence[int]) -> None:
+    """Delete documents and what is pending of them, without a look at the index."""
+    if places:
+        tx.run(_DELETE, places=as_json(places))
+        tx.run(_FORGET, places=as_json(places))
 
 
 def _try(tx: Transaction, places: list[int]) -> dict[int, str]:

@@ -83,7 +83,7 @@ _LEFT_BEHIND = _some(
     ),
     _document.place,
     or_(_ticket.id.is_(None), and_(_document.comment_id.is_not(None), _comment.id.is_(None))),
-    ~exists().where(_pending.place == _document.place),
+    ~exists().where(_pending.place == _document.place, _pending.error.is_(None)),
 )
 _SEE_TERMS = Statement(
     text("CREATE VIRTUAL TABLE IF NOT EXISTS temp.search_terms USING fts5vocab('main', 'search_index', 'row')")
@@ -103,7 +103,7 @@ _FAILED = Statement(
 _RETRY = Statement(
     update(PendingDocument)
     .where(or_(_pending.error.is_not(None), _pending.deferred_at.is_(None)), _of(_pending.organization_id))
-    .values(error=None, deferred_at=bindparam("moment"))
+    .values(error=None, deferred_at=bindparam("now"))
 )
 _EMPTY = (
     Statement(insert(INDEX).values(search_index="delete-all")),
@@ -139,11 +139,11 @@ def failed(tx: Transaction, organization_id: int | None) -> int:
 
 def retry(tx: Transaction, organization_id: int | None) -> None:
     """Let what could not be indexed be tried again."""
-    tx.run(_RETRY, of=organization_id, moment=clock.now())
+    tx.run(_RETRY, of=organization_id, now=clock.now())
 
 
 def is_sound(tx: Transaction) -> bool:
-    """Tell whether all of the index can be read, and each document in it is of something that is or was there."""
+    """Check that all of the index can be read, and that it has nothing of tickets that are gone, unless that is pending."""
     tx.run(_SEE_TERMS)
     try:
         tx.first(_READ_TERMS)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.fernet import InvalidToken
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from tickets import clock
@@ -53,14 +53,18 @@ _STORE = Statement(
     .values(
         {
             **{column.name: bindparam(column.name) for column in Record.__table__.c},
-            "running_size": func.coalesce(_LAST, 0) + bindparam("size"),
+            "running_size": case((bindparam("size") == 0, 0), else_=func.coalesce(_LAST, 0) + bindparam("size")),
         }
     )
     .returning(Record.running_size)
 )
 _DROP_BODIES = Statement(
     update(Record)
-    .where(Record.organization_id == bindparam("organization_id"), Record.running_size <= bindparam("last"))
+    .where(
+        Record.organization_id == bindparam("organization_id"),
+        Record.running_size > 0,
+        Record.running_size <= bindparam("last"),
+    )
     .values(body=b"", running_size=None)
 )
 _FORGET = Statement(

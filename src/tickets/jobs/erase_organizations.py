@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Select, Table, bindparam, delete, select, tuple_
 
 from tickets.db import Statement, Transaction
-from tickets.domain import indexing, organizations
+from tickets.domain import index_updates, indexing, organizations
 from tickets.jobs.kind import Context, Kind
 from tickets.jobs.queue import Claimed
 from tickets.models import Base, Comment, Organization, PendingDocument, Ticket
@@ -35,7 +35,7 @@ def _bites() -> Iterator[Statement]:
     """
     for table in reversed(Base.metadata.sorted_tables):
         if table is PendingDocument.__table__:
-            continue  # their words are in the index until it has followed
+            continue  # their words are in the index until it has followed, or has failed to
         key = list(table.primary_key.columns)
         if "organization_id" in table.primary_key.columns:
             # Apart from the rest of the key, or SQLite reads all rows of the organization for each bite.
@@ -73,6 +73,7 @@ def bite(tx: Transaction) -> bool:
     if organization is None:
         return False
     if not any(_delete(tx, statement, organization.id) for statement in _BITES):
+        index_updates.delete_failed(tx, organization.id)
         tx.run(_LAST, of=organization.id)
     return True
 

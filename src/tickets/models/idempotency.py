@@ -11,7 +11,7 @@ class IdempotencyRecord(Base):
 
     Its body may be gone before the rest: an organization has only so much room for them. `running_size` counts the
     bytes of the organization's bodies up to and with this one, so that an index finds the oldest ones; it is null when
-    the body is gone.
+    the body is gone, and 0 when the answer had none.
     """
 
     __tablename__ = "idempotency_records"
