@@ -200,8 +200,8 @@ def _gone(found: Row) -> IdempotencyAnswerGone:
     """Make the 409 for a repeat whose first answer is gone: it says what can still be told."""
     where = f"Read {found.location}" if found.location else "Read what you asked to change"
     detail = (
-        f"The first request with this Idempotency-Key was done and answered with {found.status}, but that answer is not "
-        f"kept. {where} to see what there is now; do not send the request again under another key."
+        f"The first request with this Idempotency-Key was done and answered with {found.status}, but that answer is "
+        f"not kept. {where} to see what there is now; do not send the request again under another key."
     )
     headers = {"location": found.location} if found.location else {}
     return IdempotencyAnswerGone(detail, errors=[_at_key(detail)], headers=headers)
