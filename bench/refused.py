@@ -5,13 +5,11 @@ with the longest body that the audit log keeps. It runs in this process, without
 """
 
 import asyncio
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import time_machine
-
 from sqlalchemy import func, select
 
 from tickets import migrations
@@ -71,9 +69,9 @@ def main() -> None:
         settings = Settings(var_dir=Path(directory))
         database = Database(settings)
         migrations.upgrade(database)
-        before = sum(os.stat(file).st_size for file in Path(directory).iterdir())
+        before = sum(file.stat().st_size for file in Path(directory).iterdir())
         refused, kept = asyncio.run(_run(settings, database))
-        grown = sum(os.stat(file).st_size for file in Path(directory).iterdir()) - before
+        grown = sum(file.stat().st_size for file in Path(directory).iterdir()) - before
         print(f"{refused:,} refused requests of {KEYS} keys: {kept} rows, {grown / 1e6:.2f} MB more on disk")
         database.close()
 

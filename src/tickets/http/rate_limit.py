@@ -113,7 +113,7 @@ def _headers_of(limits: tuple[_Limit, ...]) -> tuple[bytes, bytes]:
     return ", ".join(one.policy_header for one in limits).encode(), ", ".join(one.header for one in limits).encode()
 
 
-_Who = int | str | tuple[str, int | str | None] | None
+_Who = int | str | tuple[str, int | str] | None
 _Applying = list[tuple[_Limit, _Who]]
 """The limits that apply to a request, with whom each is counted for."""
 
@@ -174,7 +174,7 @@ class RateLimiter:
         network = network_of(exchange.client)
         self._hit(exchange, [(self._pages, network)], network)
 
-    def _hit(self, exchange: Exchange, applying: _Applying, widest: _Who) -> None:
+    def _hit(self, exchange: Exchange, applying: _Applying, widest: int | str) -> None:
         now = clock.now()
         windows = self._windows
         refused: _Limit | None = None
@@ -208,7 +208,7 @@ class RateLimiter:
                     windows.take_back(((limit, who), now // limit.window))
             raise refused.refusal(now)
 
-    def _is_audited(self, limit: _Limit, widest: _Who, now: int) -> bool:
+    def _is_audited(self, limit: _Limit, widest: int | str, now: int) -> bool:
         """Tell whether the first refusal of a window is audited: a few of an organization are, whatever keys it has.
 
         Args:
