@@ -1,6 +1,6 @@
 """The search index is looked over: what it has of each ticket and comment is compared with them, and put right.
 
-It goes on beside the service: to compare is to read, and what is put right is done in short transactions.
+It goes on while the service runs: to compare is to read, and what is put right is done in short transactions.
 """
 
 from collections.abc import Sequence

@@ -38,7 +38,7 @@ class Budget:
         self._ends_at = 0.0
 
     def is_over(self) -> bool:
-        """Tell whether the read has to end."""
+        """Return whether the read has to end."""
         return time.monotonic() >= self._ends_at
 
 
