@@ -169,7 +169,7 @@ REFUSED: dict[str, tuple[Callable[[Desk, Path], None], str]] = {
     "rows that point nowhere": (pointing_nowhere, "rows of counters that point nowhere"),
     "of a newer version": (of_a_newer_version, "revision 9999"),
     "of something else": (of_something_else, "no database of this service"),
-    "in use": (in_use, "copy.db-wal lies beside it"),
+    "in use": (in_use, "copy.db-wal lies next to it"),
     "missing": (missing, "There is no file"),
     "the database itself": (the_database_itself, "is the database itself"),
 }

@@ -46,7 +46,7 @@ def restore(*, file: Path, as_json: bool) -> None:
             revision = _copy(file, copy, target)
             kept = _put(copy, target)
         finally:
-            _remove(copy, *_beside(copy))
+            _remove(copy, *_companions(copy))
     newest = migrations.head()
     replaced = f"What was there before is {kept}." if kept else "There was no database before."
     step = f"It is at revision {revision}, and this version needs {newest}: run `{program()} migrate` next."
@@ -70,10 +70,10 @@ def _expect_backup(file: Path, target: Path) -> None:
         raise Failure(f"There is no file {file}; name one that `{program()} backup` made.", code="not_found")
     if target.exists() and file.samefile(target):
         raise Failure(f"{file} is the database itself; name one that `{program()} backup` made.")
-    for beside in _beside(file):
-        if beside.exists() and beside.stat().st_size:
+    for companion in _companions(file):
+        if companion.exists() and companion.stat().st_size:
             raise Failure(
-                f"{beside} lies beside it: {file} is in use or was copied while in use, and is incomplete without it. "
+                f"{companion} lies next to it: {file} is in use or was copied in use, and is incomplete without it. "
                 f"Name a file that `{program()} backup` made."
             )
     with file.open("rb") as opened:
@@ -101,8 +101,8 @@ def _alone(target: Path) -> Iterator[None]:
 
 
 def _copy(file: Path, copy: Path, target: Path) -> str | None:
-    """Copy the backup beside the database and check the copy; returns its revision."""
-    _remove(copy, *_beside(copy))  # of a restore that was cut off: nobody else is at it now
+    """Copy the backup next to the database and check the copy; returns its revision."""
+    _remove(copy, *_companions(copy))  # of a restore that was cut off: nobody else is at it now
     mode = target.stat().st_mode & 0o777 if target.exists() else PRIVATE
     try:
         with file.open("rb") as source, os.fdopen(os.open(copy, _NEW, PRIVATE), "wb") as made:
@@ -149,7 +149,7 @@ def _put(copy: Path, target: Path) -> Path | None:
         What the old one is called now; None when there was none.
     """
     kept = _fold_log(target) if target.exists() else None
-    _remove(*_beside(target))
+    _remove(*_companions(target))
     sync(target.parent)
     if kept is not None:
         os.link(target, kept)
@@ -194,7 +194,7 @@ def _log(database: Path) -> Path:
     return database.with_name(f"{database.name}-wal")
 
 
-def _beside(database: Path) -> list[Path]:
+def _companions(database: Path) -> list[Path]:
     return [_log(database), database.with_name(f"{database.name}-shm")]
 
 

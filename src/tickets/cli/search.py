@@ -30,7 +30,7 @@ _WHAT_NEXT = {
 def reindex(*, org: str | None, anew: bool, as_json: bool) -> None:
     """Compare the search index with tickets and comments, and put right what differs.
 
-    It can run beside the service. What could not be indexed before is tried again. An index that is damaged is emptied
+    It can run while the service runs. What could not be indexed is tried again. An index that is damaged is emptied
     and filled anew; searches find what is in it already.
     """
     if org is not None and anew:
@@ -66,7 +66,7 @@ def reindex(*, org: str | None, anew: bool, as_json: bool) -> None:
 
 
 def _emptied(database: Database, *, anew: bool, as_a_whole: bool) -> bool:
-    """Empty the index if it is damaged, or if that was asked for; tells whether it did."""
+    """Empty the index if it is damaged, or if that was asked for; returns whether it did."""
     if not anew:
         with database.read() as tx, busy("Reading the search index …"):
             anew = not reindexing.is_sound(tx)

@@ -20,13 +20,13 @@ _Identity = tuple[int, int]
 
 
 class Presence:
-    """Tells other processes that this one has the database open, and notices when its files are not the same any more.
+    """Shows other processes that this one has the database open, and notices when its files are not the same any more.
 
     SQLite goes on writing to a file that was deleted or renamed; what it stores there is lost.
 
     Args:
         database: the file as it is named in the settings.
-        real: the file that this name leads to; SQLite puts its -wal and -shm beside it.
+        real: the file that this name leads to; SQLite puts its -wal and -shm next to it.
     """
 
     def __init__(self, database: Path, real: Path) -> None:
@@ -39,7 +39,7 @@ class Presence:
         self._mutex = threading.Lock()
 
     def enter(self) -> None:
-        """Tell others that the file is in use; call it before a connection is opened.
+        """Show others that the file is in use; call it before a connection is opened.
 
         Raises:
             ServiceUnavailable: another process is replacing the file, or did so.
@@ -104,7 +104,7 @@ class Presence:
             _log().warning("the database is in its place again", file=str(self._paths[0]))
 
     def close(self) -> None:
-        """Tell others that this process has the database open no more."""
+        """Show others that this process no longer has the database open."""
         with self._mutex:
             lock, self._lock = self._lock, None
             self._found = [None] * len(self._paths)
@@ -114,7 +114,7 @@ class Presence:
 
 
 def lock_of(database: Path) -> Path:
-    """Name the file whose lock tells that a database is in use."""
+    """Name the file whose lock shows that a database is in use."""
     return database.with_name(f"{database.name}.in-use")
 
 

@@ -113,14 +113,9 @@ def _with(size: int, ticket: Row) -> int:
     Raises:
         PayloadTooLarge: they are too large together.
     """
-    total = size + _size(ticket)
-    if size and total > MOST_BYTES:
-        detail = (
-            f"The tickets of this request come to more than {MOST_BYTES / 1e6:g} MB; send this operation, and those "
-            "after it, in another request."
-        )
-        raise PayloadTooLarge(detail, errors=[InputError("/id", detail)])
-    return total
+    return _added(
+        size, _size(ticket), MOST_BYTES, f"The tickets of this request come to more than {MOST_BYTES / 1e6:g} MB"
+    )
 
 
 def _with_comments(tx: Transaction, said: int, operation: wire.TicketBulkOperation, ticket: Row) -> int:
@@ -131,12 +126,23 @@ def _with_comments(tx: Transaction, said: int, operation: wire.TicketBulkOperati
     """
     if operation["op"] == "update" and "contact_id" not in operation["patch"]:
         return said
-    total = said + lifecycle.comments_of(tx, ticket, MOST_COMMENTS)
-    if said and total > MOST_COMMENTS:
-        detail = (
-            f"The tickets that this request deletes, or gives to other contacts, have more than {MOST_COMMENTS:,} "
-            "comments; send this operation, and those after it, in another request."
-        )
+    return _added(
+        said,
+        lifecycle.comments_of(tx, ticket, MOST_COMMENTS),
+        MOST_COMMENTS,
+        f"The tickets that this request deletes, or gives to other contacts, have more than {MOST_COMMENTS:,} comments",
+    )
+
+
+def _added(before: int, more: int, most: int, problem: str) -> int:
+    """Add up what the operations of a call come to; the first alone is never too much.
+
+    Raises:
+        PayloadTooLarge: it is more than `most` together.
+    """
+    total = before + more
+    if before and total > most:
+        detail = f"{problem}; send this operation, and those after it, in another request."
         raise PayloadTooLarge(detail, errors=[InputError("/id", detail)])
     return total
 

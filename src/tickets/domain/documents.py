@@ -21,7 +21,7 @@ seen_by_contact = cast(TICKET.c.organization_id, String) + "c" + cast(TICKET.c.c
 
 
 def prefix(organization_id: int) -> str:
-    """Return the prefix of each indexed word of an organization, which keeps it apart from the words of others."""
+    """Return the prefix of each indexed word of an organization, which separates it from the words of others."""
     return f"{organization_id}x"
 
 

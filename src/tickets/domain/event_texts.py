@@ -47,11 +47,11 @@ _ADD = Statement(
     insert(EventText).values(
         organization_id=bindparam("of"),
         digest=bindparam("digest"),
-        last_used_at=bindparam("moment"),
+        last_used_at=bindparam("at"),
         text=bindparam("text"),
     )
 )
-_USE = Statement(update(EventText).where(*_is).values(last_used_at=bindparam("moment")))
+_USE = Statement(update(EventText).where(*_is).values(last_used_at=bindparam("at")))
 _wanted = func.json_each(bindparam("digests")).table_valued("value", name="wanted")
 _READ = Statement(
     select(_text.digest, _text.text).where(
@@ -68,7 +68,7 @@ _UNUSED = Statement(
 _DELETE = Statement(delete(EventText).where(*_is))
 
 
-def take_out(tx: Transaction, organization_id: int, data: Mapping[str, Any], moment: int) -> tuple[str, str | None]:
+def take_out(tx: Transaction, organization_id: int, data: Mapping[str, Any], at: int) -> tuple[str, str | None]:
     """Store the long values of an entity, and return what is left of it with references to them.
 
     Who calls it holds the organization's counter of events, so that nobody else stores the same text meanwhile.
@@ -77,7 +77,7 @@ def take_out(tx: Transaction, organization_id: int, data: Mapping[str, Any], mom
         tx: where to write.
         organization_id: whose texts they are.
         data: the entity as the API shows it.
-        moment: the time of the event.
+        at: the time of the event.
 
     Returns:
         What to store as `data`, with null for each value that was taken out, and the references by field, both as
@@ -93,19 +93,19 @@ def take_out(tx: Transaction, organization_id: int, data: Mapping[str, Any], mom
     }
     if not long:
         return encoded.decode(), None
-    references = {field: _stored(tx, organization_id, text, moment) for field, text in long.items()}
+    references = {field: _stored(tx, organization_id, text, at) for field, text in long.items()}
     short = {**data, **dict.fromkeys(long)}
     return msgspec.json.encode(short).decode(), msgspec.json.encode(references).decode()
 
 
-def _stored(tx: Transaction, organization_id: int, text: str, moment: int) -> Reference:
+def _stored(tx: Transaction, organization_id: int, text: str, at: int) -> Reference:
     """Store a text, or note that it is used again, and return the reference to it."""
     digest = urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:24]).decode()
     found = tx.first(_FIND, of=organization_id, digest=digest)
     if found is None:
-        tx.run(_ADD, of=organization_id, digest=digest, moment=moment, text=text)
-    elif found.last_used_at < moment - USE_NOTED_EVERY:
-        tx.run(_USE, of=organization_id, digest=digest, moment=moment)
+        tx.run(_ADD, of=organization_id, digest=digest, at=at, text=text)
+    elif found.last_used_at < at - USE_NOTED_EVERY:
+        tx.run(_USE, of=organization_id, digest=digest, at=at)
     return Reference(digest, len(text))
 
 

@@ -1,6 +1,6 @@
 """The search index is looked over: what it has of each ticket and comment is compared with them, and put right.
 
-It goes on beside the service: to compare is to read, and what is put right is done in short transactions.
+It goes on while the service runs: to compare is to read, and what is put right is done in short transactions.
 """
 
 from collections.abc import Sequence
@@ -143,7 +143,7 @@ def retry(tx: Transaction, organization_id: int | None) -> None:
 
 
 def is_sound(tx: Transaction) -> bool:
-    """Check that all of the index can be read, and that it has nothing of tickets that are gone, unless that is pending."""
+    """Check that all of the index can be read, and that nothing is left in it of tickets that are gone."""
     tx.run(_SEE_TERMS)
     try:
         tx.first(_READ_TERMS)

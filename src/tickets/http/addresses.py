@@ -1,4 +1,4 @@
-"""The address that a request came from, which may be told by proxies."""
+"""The address that a request came from, which proxies may report."""
 
 import re
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ def parse(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_in(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
-    """Tell whether an address is one of these networks'."""
+    """Return whether an address is one of these networks'."""
     return any(address in network for network in networks)
 
 

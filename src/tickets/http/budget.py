@@ -64,7 +64,7 @@ class Budget:
         self._interrupt_if_reading()
 
     def is_over(self) -> bool:
-        """Tell whether the read has to end."""
+        """Return whether the read has to end."""
         return time.monotonic() >= self._ends_at
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:

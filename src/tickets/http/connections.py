@@ -133,7 +133,7 @@ class _Source:
 
 
 def allowed(settings: Settings) -> int:
-    """Tell how many connections can be served, and warn when the system allows too few open files for the setting.
+    """Return how many connections can be served, and warn when the system allows too few open files for the setting.
 
     The limit of this process is raised as far as the system lets it.
     """

@@ -56,7 +56,7 @@ class FairQueue(Generic[_Item]):
         return None
 
     def has(self, may: Callable[[Tenant, _Item], bool]) -> bool:
-        """Tell whether `take` would find an item."""
+        """Return whether `take` would find an item."""
         return any(may(tenant, items[0]) for tenant, items in self._waiting.items())
 
     def drop(self, tenant: Tenant, item: _Item) -> None:
