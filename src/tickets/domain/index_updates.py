@@ -1,5 +1,6 @@
 """The search index follows the documents that are pending: some at the end of a transaction, the others in a job."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import and_, bindparam, case, delete, or_, select, true, update
