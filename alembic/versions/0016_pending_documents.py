@@ -80,6 +80,8 @@ def upgrade() -> None:
         ["organization_id", "place"],
         sqlite_where=sa.text("deferred_at IS NOT NULL AND error IS NULL"),
     )
+    failed = sa.text("error IS NOT NULL")
+    op.create_index("ix_search_pending_failed", "search_pending", ["organization_id"], sqlite_where=failed)
     for statement in (_PENDING, _JOB):
         op.get_bind().execute(sa.text(statement), {"now": clock.now()})
 

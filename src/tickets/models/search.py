@@ -65,6 +65,7 @@ class PendingDocument(Base):
             *("organization_id", "place"),
             sqlite_where=text("deferred_at IS NOT NULL AND error IS NULL"),
         ),
+        Index("ix_search_pending_failed", "organization_id", sqlite_where=text("error IS NOT NULL")),
     )
 
     place: Mapped[int] = mapped_column(Big, primary_key=True, autoincrement=False)
