@@ -419,6 +419,31 @@ class TestNobody:
             until(lambda: self.statuses(service) == [200, 404, 429, 403, 403, 429])
         tenant.close()
 
+    def test_a_hundred_keys_of_an_organization_leave_no_more_rows_than_three_a_minute_and_limit(self, tmp_path):
+        running = ThreadService(tmp_path / "many", audit_flush_seconds=0.01, rate_limit_api_key="2/second")
+        tenant = Tenant(running.database, running.origin)
+        user, other = tenant.user("agent"), Tenant(running.database, running.origin)
+        callers = [Client(running.origin, tenant.key(user, rate_limit=None)) for _ in range(100)]
+        with time_machine.travel(datetime(2031, 1, 1, tzinfo=UTC), tick=False) as moment:
+            for caller in callers:
+                answers = [caller.get(f"/teams?q={'x' * 3_000}").status_code for _ in range(4)]
+                assert answers == [400, 400, 429, 429]
+                caller.close()
+            with other.client("agent", rate_limit="1/minute") as client:
+                assert [client.get("/teams").status_code for _ in range(3)] == [200, 429, 429]
+            moment.shift(timedelta(minutes=1))
+            with tenant.client("agent", rate_limit="1/minute") as client:
+                assert [client.get("/teams").status_code for _ in range(3)] == [200, 429, 429]
+        refused = "FROM audit_log WHERE status = 429"
+        until(lambda: len(rows(running, "SELECT id FROM audit_log")) == 200 + 3 + 2 + 2)
+        [size] = rows(running, f"SELECT sum(length(path) + length(query) + length(user_agent)) AS bytes {refused}")
+        kept = [row["organization_id"] for row in rows(running, f"SELECT organization_id {refused} ORDER BY id")]
+        assert kept == [tenant.id] * 3 + [other.id, tenant.id]
+        assert size["bytes"] < 5 * 900
+        tenant.close()
+        other.close()
+        running.stop()
+
     def test_little_is_kept_of_a_refused_one_that_somebody_signed(self, service, row):
         tenant, long = Tenant(service.database, service.origin), "x" * 3_000
         answer = tenant.client().post(f"/teams?q={long}", json={"name": long}, headers={"user-agent": long})

@@ -268,7 +268,7 @@ class TestRoom:
         again = self.post(admin, "k")
         told = problem(again, 409, "idempotency_answer_gone", "/Idempotency-Key", where="header")
         assert again.headers["location"] == first.headers["location"]
-        assert "answered with 201, and is not done again" in told["detail"]
+        assert "was done and answered with 201" in told["detail"]
         assert first.headers["location"] in told["detail"]
         assert "idempotency-replayed" not in again.headers
         assert len(ids(admin.get("/tickets"))) == 1

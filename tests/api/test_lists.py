@@ -305,9 +305,9 @@ class TestManyValues:
     def test_what_takes_long_to_prepare_holds_nobody_up(self, monkeypatch, admin):
         apart, runs = Reader.apart, []
 
-        async def counted(self: Reader, work: Any) -> Any:
+        async def counted(self: Reader, work: Any, **more: Any) -> Any:
             runs.append(work)
-            return await apart(self, work)
+            return await apart(self, work, **more)
 
         monkeypatch.setattr(Reader, "apart", counted)
         for number, in_thread in ((1, False), (4, False), (5, True), (20, True)):

@@ -20,9 +20,9 @@ def test_what_was_backed_up_is_restored(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("TICKETS_VAR_DIR", str(tmp_path / "var"))
     live, stopped = shipped("docs").joinpath("backup.md").read_text().split("## Restore")
     printed = walk(live, tmp_path)
-    assert "backups/monday.db: " in printed
-    assert "drill/tickets.db is restored from backups/monday.db. There was no database before." in printed
-    assert (tmp_path / "drill" / "secret.key").read_bytes() == (tmp_path / "var" / "secret.key").read_bytes()
+    assert "var/backups/monday.db: " in printed
+    assert "var/drill/tickets.db is restored from var/backups/monday.db. There was no database before." in printed
+    assert (tmp_path / "var" / "drill" / "secret.key").read_bytes() == (tmp_path / "var" / "secret.key").read_bytes()
     path = tmp_path / "var" / "tickets.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE organizations SET name = 'Gone'")

@@ -9,7 +9,7 @@ import time_machine
 from workbench import Bench, until
 
 from tickets import clock
-from tickets.jobs import registry
+from tickets.jobs import queue, registry
 from tickets.jobs.schedule import Periodic, Schedule
 
 HOURLY = Periodic("note", clock.HOUR)
@@ -18,7 +18,16 @@ NOON = 1_900_022_400
 
 
 def opened(bench: Bench, schedule: Schedule) -> int:
-    """Let a worker look; returns how many jobs it enqueued."""
+    """Let a worker look, and do the jobs that it enqueued; returns how many."""
+    looked(bench, schedule)
+    jobs = bench.claim(100)
+    for job in jobs:
+        bench.write(queue.finish, job)
+    return len(jobs)
+
+
+def looked(bench: Bench, schedule: Schedule) -> int:
+    """Let a worker look; returns how many jobs it enqueued, which wait."""
     before = len(bench.jobs())
     with bench.database.write() as tx:
         schedule.enqueue(tx, schedule.due(tx))
@@ -69,6 +78,43 @@ class TestSlots:
             assert opened(bench, schedule) == 0
             traveller.shift(3_600)
             assert opened(bench, schedule) == 1
+
+    @pytest.mark.parametrize("same", [True, False], ids=["the same worker", "another"])
+    def test_no_slot_is_opened_while_the_job_before_waits_or_runs(self, bench: Bench, *, same: bool):
+        first = Schedule([HOURLY])
+        schedule = first if same else Schedule([HOURLY])
+        with time_machine.travel(NOON, tick=False) as traveller:
+            assert looked(bench, first) == 1
+            traveller.shift(3_600)
+            assert looked(bench, schedule) == 0
+            [job] = bench.claim(lease=7_200_000)
+            traveller.shift(3_600)
+            assert looked(bench, schedule) == 0
+            assert schedule.next_at() == [(NOON + 7_201) * 1_000]
+            bench.write(queue.finish, job)
+            traveller.shift(1)
+            assert looked(bench, schedule) == 1
+            assert looked(bench, schedule) == 0
+
+    def test_neither_a_dead_letter_nor_a_job_of_another_type_keeps_a_slot_closed(self, bench: Bench):
+        schedule = Schedule([HOURLY])
+        with time_machine.travel(NOON, tick=False) as traveller:
+            assert looked(bench, schedule) == 1
+            [job] = bench.claim()
+            bench.write(queue.bury, job, error="x")
+            bench.enqueue("other")
+            traveller.shift(3_600)
+            assert looked(bench, schedule) == 1
+
+    def test_a_clock_that_is_put_back_does_not_keep_a_slot_closed(self, bench: Bench):
+        schedule = Schedule([HOURLY])
+        with time_machine.travel(NOON + 86_400, tick=False) as traveller:
+            bench.enqueue()
+            assert looked(bench, schedule) == 0
+            traveller.shift(-86_400)
+            with bench.database.write() as tx:
+                tx._connection.execute("DELETE FROM jobs")
+            assert looked(bench, schedule) == 1
 
     def test_it_knows_when_to_look_next(self, bench: Bench):
         schedule = Schedule([HOURLY])

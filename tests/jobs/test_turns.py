@@ -21,6 +21,7 @@ KINDS = {
     "mail": Kind("mail", lambda *_: None, waits_outside=True),
     "sweep": Kind("sweep", lambda *_: None),
     "index": Kind("index", lambda *_: None),
+    "single": Kind("single", lambda *_: None, most_at_once=1),
 }
 
 
@@ -70,6 +71,16 @@ class TestTurns:
     def test_jobs_of_nobody_take_turns_by_their_kind(self):
         rows = waiting(*[("index", None)] * 5, ("sweep", None))
         assert order(2, rows, most=2) == [("index", None), ("sweep", None)]
+
+    def test_a_type_that_runs_once_at_a_time_leaves_the_threads_to_others(self):
+        turns = Turns(4, KINDS)
+        rows = waiting(*[("single", None)] * 5, ("sweep", None), ("single", 1), ("index", 1))
+        chosen = turns.choose(rows, 4, [])
+        assert sorted(row.kind for row in chosen) == ["index", "single", "sweep"]
+        left = [row for row in rows if row not in chosen]
+        assert turns.choose(left, 3, [row for row in chosen if row.kind == "single"]) == []
+        assert turns.choose(left, 3, [], ["single"]) == []
+        assert len(turns.choose(left, 3, [])) == 1
 
 
 class TestFlood:

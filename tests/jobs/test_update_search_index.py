@@ -1,8 +1,10 @@
 """update_search_index: long texts get into the index and out of it after the commit, and nobody finds what is stale."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,13 +17,16 @@ from tickets.domain.access import Principal
 from tickets.domain.events import SYSTEM
 from tickets.domain.search import SEARCH
 from tickets.http.transaction import Writer
-from tickets.jobs import erase_organizations
-from tickets.jobs.kind import Context
+from tickets.jobs import erase_organizations, queue, update_search_index
+from tickets.jobs.kind import Context, Kind
+from tickets.jobs.queue import Claimed
+from tickets.jobs.schedule import Periodic
 from tickets.jobs.update_search_index import KIND
 from tickets.models import Comment, Ticket
 
 LONG = "\N{CJK UNIFIED IDEOGRAPH-6771}\N{CJK UNIFIED IDEOGRAPH-4EAC}" * 24_990
 """Near the longest text there is, of the kind that is most work."""
+JOB = Claimed(1, KIND.name, {}, None, 1, 0, "")
 _TICKET = Statement(select(*Ticket.__table__.c).where(Ticket.id == bindparam("id")))
 _COMMENT = Statement(select(*Comment.__table__.c).where(Comment.id == bindparam("id")))
 
@@ -105,7 +110,7 @@ class Watched:
 def work(bench: Bench) -> list[int]:
     """Run the job to its end; returns about how many entries each of its transactions wrote."""
     watched = Watched(bench.database)
-    KIND.run(None, Context(bench.settings, watched))  # type: ignore[arg-type]
+    KIND.run(JOB, Context(bench.settings, watched))  # type: ignore[arg-type]
     assert pending(bench) == []
     return watched.steps
 
@@ -206,6 +211,82 @@ class TestLater:
                 turn = index_updates.catch_up(tx, turn)
         assert other.found("printer") == [ticket.id]
         assert len(firm.found("printer")) <= 1
+
+
+class TestBacklog:
+    """However much is left to do, other jobs and other writers get their turns."""
+
+    def watching(self, runs: list[int]) -> Kind:
+        """Make the job type anew; it notes how many of its jobs run whenever one begins."""
+        running, lock = [0], threading.Lock()
+
+        def run(job: Claimed, context: Context) -> None:
+            with lock:
+                running[0] += 1
+                runs.append(running[0])
+            try:
+                KIND.run(job, context)
+            finally:
+                with lock:
+                    running[0] -= 1
+
+        return replace(KIND, run=run)
+
+    def test_the_sweep_and_mail_run_while_it_goes_on_for_longer_than_many_slots(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ):
+        end, runs, mails = threading.Event(), list[int](), list[int]()
+        monkeypatch.setattr(index_updates, "catch_up", lambda *_: None if end.is_set() else 1)
+        kinds = (self.watching(runs), bench.note(), Kind("mail", lambda *_: mails.append(1), waits_outside=True))
+        slots = [Periodic(kind.name, every=100) for kind in kinds]
+        bench.worker(*kinds, threads=4, periodic=slots)
+        try:
+            until(lambda: len(bench.ran) > 12 and len(mails) > 12)
+        finally:
+            end.set()
+        assert set(runs) == {1}
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_it_goes_on_after_its_bound_one_at_a_time_and_finishes_all(
+        self, bench: Bench, firm: Firm, other: Firm, monkeypatch: pytest.MonkeyPatch, workers: int
+    ):
+        monkeypatch.setattr(index_updates, "ON_LOOP", 0)
+        monkeypatch.setattr(index_updates, "IN_THREAD", 1)
+        monkeypatch.setattr(update_search_index, "MOST_TRANSACTIONS", 2)
+        for number in range(9):
+            firm.ticket(f"printer {number}")
+        made = other.ticket("printer")
+        assert waiting(bench) == [KIND.name]
+        for _ in range(5):
+            bench.enqueue(KIND.name)
+        runs: list[int] = []
+        for _ in range(workers):
+            bench.worker(self.watching(runs), threads=4, poll=0.01)
+        until(lambda: bench.jobs() == [])
+        assert pending(bench) == []
+        assert (len(firm.found("printer")), other.found("printer")) == (9, [made.id])
+        assert set(runs) == {1}
+        assert len(runs) >= 5
+        assert bench.jobs(dead=True) == []
+
+    def test_the_next_run_goes_on_with_the_next_organization(
+        self, bench: Bench, firm: Firm, other: Firm, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(index_updates, "ON_LOOP", 0)
+        monkeypatch.setattr(index_updates, "IN_THREAD", 1)
+        monkeypatch.setattr(update_search_index, "MOST_TRANSACTIONS", 1)
+        for number in range(3):
+            firm.ticket(f"printer {number}")
+        made = other.ticket("printer")
+        [first] = bench.claim()
+        bench.enqueue(KIND.name)  # as happens when nothing was left for a moment
+        KIND.run(first, bench.context)
+        bench.write(queue.finish, first)
+        assert waiting(bench) == [KIND.name]
+        [second] = bench.claim()
+        assert (len(firm.found("printer")), other.found("printer")) == (1, [])
+        KIND.run(second, bench.context)
+        assert (len(firm.found("printer")), other.found("printer")) == (1, [made.id])
 
 
 class TestStale:
@@ -393,7 +474,7 @@ class TestOneThatFails:
     def test_the_job_goes_on_with_the_others(self, bench: Bench, firm: Firm):
         self.execute(bench, self.POISON)
         tickets = [firm.ticket(f"printer {n}", f"{'poison' if n == 1 else ''} {LONG[:-9]} more") for n in range(3)]
-        KIND.run(None, bench.context)  # type: ignore[arg-type]
+        KIND.run(JOB, bench.context)
         assert sorted(firm.found("printer")) == [tickets[0].id, tickets[2].id]
         assert [ticket_id for ticket_id, _ in self.failures(bench)] == [tickets[1].id]
 

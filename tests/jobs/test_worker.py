@@ -13,9 +13,10 @@ from workbench import Bench, until
 
 from tickets import clock
 from tickets.domain import jobs
+from tickets.errors import ServiceUnavailable
 from tickets.http.transaction import Writer
 from tickets.jobs import queue
-from tickets.jobs.kind import JobFailed, Kind
+from tickets.jobs.kind import Context, JobFailed, Kind
 from tickets.jobs.schedule import Periodic
 
 LONG = 60.0
@@ -257,6 +258,31 @@ class TestEnd:
         assert (job.lease, job.attempts) == (None, 0)
         assert job.run_at <= clock.now() + 5_000
         end.set()
+
+    def test_a_job_that_has_not_used_the_database_when_it_is_given_back_never_does(self, bench: Bench):
+        begun, end, ended = threading.Event(), threading.Event(), threading.Event()
+        refused: list[ServiceUnavailable] = []
+
+        def run(_: object, context: Context) -> None:
+            begun.set()
+            assert end.wait(20)
+            for use in (context.database.write, context.database.read):
+                try:
+                    with use() as tx:
+                        tx._connection.execute("SELECT 1")
+                except ServiceUnavailable as error:
+                    refused.append(error)
+            ended.set()
+
+        bench.enqueue()
+        worker = bench.worker(Kind("note", run))
+        assert begun.wait(5)
+        worker.stop(0)
+        end.set()
+        assert ended.wait(5)
+        assert [error.detail for error in refused] == ["The process is ending."] * 2
+        (job,) = bench.jobs()  # others use it still
+        assert job.lease is None
 
     def test_one_that_was_never_started_ends_too(self, bench: Bench):
         bench.worker().stop(1)

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,19 @@ def short(tx: Transaction) -> int:
     return int(tx.first(SHORT)[0])
 
 
+async def begun(reader: Reader, work: Callable[[Transaction], None]) -> asyncio.Task[None]:
+    """Ask for a read, and return when it has begun."""
+    loop, began = asyncio.get_running_loop(), asyncio.Event()
+
+    def whole(tx: Transaction) -> None:
+        loop.call_soon_threadsafe(began.set)
+        work(tx)
+
+    reading = asyncio.create_task(reader.apart(whole, tenant=1))
+    await began.wait()
+    return reading
+
+
 class TestReads:
     def test_a_statement_that_would_never_end_ends_with_its_time_and_the_thread_goes_on(
         self, reader: Reader, monkeypatch: pytest.MonkeyPatch
@@ -79,14 +92,7 @@ class TestReads:
         monkeypatch.setattr(budget, "LONGEST_READ", 3_600.0)
 
         async def play() -> None:
-            loop, began = asyncio.get_running_loop(), asyncio.Event()
-
-            def work(tx: Transaction) -> None:
-                loop.call_soon_threadsafe(began.set)
-                endless(tx)
-
-            reading = asyncio.create_task(reader.apart(work, tenant=1))
-            await began.wait()
+            reading = await begun(reader, endless)
             reading.cancel()
             assert await reader.apart(short, tenant=1) == 7
 
@@ -96,19 +102,135 @@ class TestReads:
         monkeypatch.setattr(budget, "LONGEST_READ", 3_600.0)
 
         async def play() -> None:
-            loop, began = asyncio.get_running_loop(), asyncio.Event()
-
-            def work(tx: Transaction) -> None:
-                loop.call_soon_threadsafe(began.set)
-                endless(tx)
-
-            reading = asyncio.create_task(reader.apart(work, tenant=1))
-            await began.wait()
+            reading = await begun(reader, endless)
             reader.close()
             with pytest.raises(TookTooLong):
                 await reading
 
         asyncio.run(play())
+
+
+class TestSearches:
+    """FTS5 puts all that begins with some letters together within one step of SQLite's machine."""
+
+    # It gathers the same again and again in few steps, so that it is long on a fast machine as well.
+    SEARCH = Statement(
+        text(
+            f"{NUMBERS} SELECT count(*) FROM (SELECT i FROM n LIMIT 3000) CROSS JOIN search_index"
+            " WHERE search_index MATCH 'a* b* c* nowhere' || noted(i)"
+        )
+    )
+
+    def search(self, tx: Transaction, note: Callable[[int], object] = lambda _: None) -> None:
+        def noted(number: int) -> int:
+            note(number)
+            return number
+
+        tx._connection.create_function("noted", 1, noted)
+        tx.first(self.SEARCH)
+
+    @pytest.fixture
+    def filled(self, reader: Reader) -> Reader:
+        with reader._database.write() as tx:
+            tx.run(
+                Statement(
+                    text(
+                        f"INSERT INTO search_index (rowid, subject, body) {NUMBERS}"
+                        " SELECT i, '', 'a' || i || ' b' || i || ' c' || i FROM n LIMIT 5000"
+                    )
+                )
+            )
+        return reader
+
+    def test_a_search_for_beginnings_of_words_ends_with_its_time(self, filled: Reader, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(budget, "LONGEST_READ", 0.05)
+
+        async def play() -> None:
+            with pytest.raises(TookTooLong):
+                await filled.apart(self.search, tenant=1)
+
+        asyncio.run(play())
+
+    def test_it_ends_when_its_caller_leaves(self, filled: Reader, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(budget, "LONGEST_READ", 3_600.0)
+        ends: list[str] = []
+
+        async def play() -> None:
+            loop, searches = asyncio.get_running_loop(), asyncio.Event()
+
+            def search(tx: Transaction) -> None:
+                try:
+                    self.search(tx, lambda number: number == 2 and loop.call_soon_threadsafe(searches.set))
+                    ends.append("found")
+                except TookTooLong:
+                    ends.append("ended")
+
+            reading = asyncio.create_task(filled.apart(search, tenant=1))
+            await searches.wait()
+            reading.cancel()
+            assert await filled.apart(short, tenant=1) == 7
+
+        asyncio.run(play())
+        assert ends == ["ended"]
+
+
+class TestInterrupts:
+    def test_no_interrupt_hits_a_later_read(self, reader: Reader, monkeypatch: pytest.MonkeyPatch):
+        count = Statement(text(f"{NUMBERS} SELECT count(*) FROM (SELECT i FROM n LIMIT 2000)"))
+
+        def twice(tx: Transaction) -> list[int]:
+            return [tx.first(count)[0] for _ in range(2)]
+
+        async def play() -> None:
+            loop = asyncio.get_running_loop()
+            for turn in range(600):
+                monkeypatch.setattr(budget, "LONGEST_READ", turn % 60 * 0.000_05)
+                with suppress(TookTooLong):
+                    assert await reader.apart(twice, tenant=1) == [2000, 2000]
+                monkeypatch.setattr(budget, "LONGEST_READ", 3_600.0)
+                if turn % 2:
+                    leaving = asyncio.create_task(reader.apart(twice, tenant=1))
+                    loop.call_later(turn % 60 * 0.000_05, leaving.cancel)
+                    await asyncio.wait([leaving])
+                assert await reader.apart(twice, tenant=1) == [2000, 2000]
+
+        asyncio.run(play())
+
+    def test_a_read_that_has_ended_is_interrupted_no_more(self):
+        calls: list[str] = []
+        limit = budget.Budget()
+        limit.begin()
+        with limit.interrupts(lambda: calls.append("within")):
+            limit.end()
+        limit.end()
+        assert calls == ["within"]
+
+    def test_an_interrupt_that_came_before_the_statement_is_sent_again(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(budget, "LONGEST_READ", 0.0)
+
+        async def play() -> None:
+            calls: list[str] = []
+            third = asyncio.Event()
+
+            def interrupt() -> None:
+                calls.append("interrupt")
+                if len(calls) == 3:
+                    third.set()
+
+            limit = budget.Budget()
+            limit.begin()
+            with limit.interrupts(interrupt):
+                limit.watch(asyncio.get_running_loop())
+                async with asyncio.timeout(20):
+                    await third.wait()
+
+        asyncio.run(play())
+
+    def test_a_read_that_begins_after_its_end_has_no_time(self):
+        limit = budget.Budget()
+        limit.end()
+        limit.begin()
+        assert limit.is_over()
 
 
 Start = Callable[..., tuple[ThreadService, Tenant]]

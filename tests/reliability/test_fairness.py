@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,75 @@ class TestWrites:
         long = [(GREEDY, f"g{n}", True) for n in range(3)]
         order = self.ran(database, (THIRD, "t", False), *long, (MODEST, "m0", True), (MODEST, "m1", True))
         assert order == ["t", "g0", "m0", "g1", "m1", "g2"]
+
+    def test_all_short_writes_that_waited_run_before_the_second_long_one(self, database: Database):
+        short = [(tenant, f"s{tenant}", False) for tenant in range(10, 20) for _ in range(40)]
+        long = [(GREEDY, "g0", True), (GREEDY, "g1", True), (MODEST, "m0", True)]
+        order = self.ran(database, *long, *short)
+        places = [order.index(name) for name in ("g0", "m0", "g1")]
+        assert places == [transaction.MAX_BATCH, len(short) + 1, len(short) + 2]
+
+    def test_short_writes_that_keep_coming_have_as_much_time_as_the_long_one_before_them(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(transaction, "LONGEST_GAP", 3_600.0)
+        order = self.ran_beside_clients(database, clients=3, long=4)
+        begins = [place for place, name in enumerate(order) if name == "long"]
+        assert len(begins) == 4
+        between = [after - before - 1 for before, after in pairwise(begins)]
+        assert all(500 <= count <= 500 + transaction.MAX_BATCH for count in between), between
+
+    def test_a_long_write_waits_for_no_short_ones_when_none_come(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(transaction, "LONGEST_GAP", 3_600.0)
+        assert self.ran_beside_clients(database, clients=0, long=4) == ["long"] * 4
+
+    def test_a_long_write_does_not_wait_for_clients_who_have_left(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(transaction, "LONGEST_GAP", 0.0)
+        time = 0.0
+
+        def take_hours(_: Transaction) -> None:
+            nonlocal time
+            time += 10_000.0
+
+        async def play() -> None:
+            writer = Writer(database, now=lambda: time)
+            await writer.run(take_hours, tenant=GREEDY, long=True)
+            await writer.run(lambda _: None, tenant=MODEST)
+            async with asyncio.timeout(20):
+                await writer.run(take_hours, tenant=GREEDY, long=True)
+            await writer.close()
+
+        asyncio.run(play())
+
+    def ran_beside_clients(self, database: Database, *, clients: int, long: int) -> list[str]:
+        """Ask for long writes of half a second, beside clients with one write of a millisecond after another."""
+        order: list[str] = []
+        time = 0.0
+
+        def take(name: str, seconds: float) -> None:
+            nonlocal time
+            time += seconds
+            order.append(name)
+
+        async def play() -> None:
+            writer = Writer(database, now=lambda: time)
+
+            async def client(tenant: int) -> None:
+                while order.count("long") < long:
+                    await writer.run(lambda _: take("short", 0.001), tenant=tenant)
+
+            tasks = [asyncio.ensure_future(client(tenant)) for tenant in range(10, 10 + clients)]
+            await asyncio.gather(
+                *(writer.run(lambda _: take("long", 0.5), tenant=GREEDY, long=True) for _ in range(long)), *tasks
+            )
+            await writer.close()
+
+        asyncio.run(play())
+        return order
 
     def test_what_a_tenant_asked_for_keeps_its_order(self, database: Database):
         asked = [(GREEDY, f"g{n}", n in {2, 5}) for n in range(8)]

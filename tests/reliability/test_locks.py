@@ -171,6 +171,67 @@ def test_two_processes_that_write_without_a_pause_take_turns(tmp_path: Path):
     assert longest < 20, longest
 
 
+def test_threads_that_write_without_a_pause_take_turns_in_the_order_in_which_they_asked(tmp_path: Path):
+    order: list[str] = []
+    with Database(Settings(var_dir=tmp_path)) as database:
+        migrations.upgrade(database)
+
+        def write(name: str) -> None:
+            with database.write():
+                order.append(name)
+
+        threads = [Thread(target=write, args=(name,)) for name in ("second", "third")]
+        with database.write():
+            for number, thread in enumerate(threads, start=1):
+                thread.start()
+                while database._gate._inside.waiting() < number:
+                    time.sleep(0.001)
+        for _ in range(50):
+            write("first")
+        for thread in threads:
+            thread.join(10)
+    assert order == ["second", "third", *["first"] * 50]
+
+
+def test_a_thread_that_waits_for_its_turn_in_vain_holds_up_nobody(tmp_path: Path):
+    with Database(Settings(var_dir=tmp_path)) as database:
+        migrations.upgrade(database)
+        failed: list[Exception] = []
+
+        def write() -> None:
+            try:
+                with database.write(wait=0.05):
+                    pass
+            except ServiceUnavailable as error:
+                failed.append(error)
+
+        with database.write():
+            for thread in [Thread(target=write) for _ in range(3)]:
+                thread.start()
+                thread.join(10)
+        assert len(failed) == 3
+        with database.write(wait=0):
+            assert database._gate._inside.waiting() == 0
+
+
+def test_a_database_that_is_closed_opens_no_connection_more(tmp_path: Path):
+    with Database(Settings(var_dir=tmp_path)) as database:
+        migrations.upgrade(database)
+    refused: list[str] = []
+
+    def use() -> None:
+        for attempt in (database.read, database.write):
+            with pytest.raises(ServiceUnavailable) as error, attempt():
+                pass
+            refused.append(error.value.detail)
+
+    use()
+    thread = Thread(target=use)
+    thread.start()
+    thread.join(10)
+    assert refused == ["The process is ending."] * 4
+
+
 def _last_of_the_first_to_end(order: list[str]) -> int:
     return min(len(order) - 1 - order[::-1].index(who) for who in ("one", "two"))
 

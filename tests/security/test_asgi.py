@@ -15,13 +15,16 @@ from factories import Client, Tenant
 from service import free_port, wait_for
 from tickets import migrations
 from tickets.db import Database
+from tickets.domain import first_start
 from tickets.settings import Settings
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with Database(Settings(var_dir=tmp_path)) as database:
+    settings = Settings(var_dir=tmp_path)
+    with Database(settings) as database:
         migrations.upgrade(database)
+        first_start.prepare(settings, database)  # as the command does; the test adds a tenant before the service starts
         yield database
 
 

@@ -28,17 +28,22 @@ class Gift(NamedTuple):
 
     Attributes:
         scope: that the operation needs by itself.
-        role: whose rights it gives; None when it gives nothing.
+        gives: the role whose rights it gives, or the scopes; None when it gives nothing.
         ask: makes what is asked for, and the question, anew each time.
         pointer: the field that gives them.
         callers: the roles that may call it at all.
     """
 
     scope: str
-    role: str | None
+    gives: str | frozenset[str] | None
     ask: Callable[[Tenant], Ask]
     pointer: str
     callers: frozenset[str] = frozenset({"admin"})
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """The scopes of what it gives."""
+        return RIGHTS[self.gives] if isinstance(self.gives, str) else self.gives or frozenset()
 
 
 def _created(role: str) -> Callable[[Tenant], Ask]:
@@ -85,6 +90,33 @@ def _contact(*, has_tickets: bool, change: dict[str, str]) -> Callable[[Tenant],
     return ask
 
 
+def _moved(way: str, *, elsewhere: bool = True) -> Callable[[Tenant], Ask]:
+    """Give a ticket to another contact, or to the one that has it."""
+
+    def ask(tenant: Tenant) -> Ask:
+        ticket = tenant.ticket(contact_id=tenant.contact()["id"])
+        contact = tenant.contact()["id"] if elsewhere else ticket["contact_id"]
+        path, change = f"/tickets/{ticket['id']}", {"contact_id": contact, "priority": "low"}
+        if way == "PUT":
+            whole = {name: ticket[name] for name in ("subject", "description", "status", "priority", "type")}
+            return lambda client: client.put(path, json={**whole, **change})
+        if way == "bulk":
+            one = {"op": "update", "id": ticket["id"], "version": ticket["version"], "patch": change}
+            return lambda client: client.post("/tickets/bulk", json={"operations": [one], "atomic": True})
+        return lambda client: client.patch(path, json=change)
+
+    return ask
+
+
+def _merged(*, elsewhere: bool) -> Callable[[Tenant], Ask]:
+    def ask(tenant: Tenant) -> Ask:
+        ticket = tenant.ticket(contact_id=tenant.contact()["id"])
+        into = tenant.ticket(contact_id=tenant.contact()["id"] if elsewhere else ticket["contact_id"])
+        return lambda client: client.post(f"/tickets/{ticket['id']}/merge", json={"into": into["id"]})
+
+    return ask
+
+
 def _member(tenant: Tenant) -> Ask:
     team, user = tenant.team(), tenant.user("user")
     return lambda client: client.put(f"/teams/{team['id']}/members/{user.id}")
@@ -97,6 +129,9 @@ OPEN, CLOSED = {"allow_self_registration": True}, {"allow_self_registration": Fa
 LAX, STRICT = {"require_verified_email": False}, {"require_verified_email": True}
 MOVED = {"email": "moved-{}@example.com"}
 ADMIN, GONE = {"role": "admin"}, {"is_active": False, "role": "admin"}
+
+COMMENTS = frozenset({"comments:read"})
+READS = COMMENTS | {"tickets:read"}
 
 GIFTS = {
     **{f"an account of the role {role}": Gift("users:write", role, _created(role), "/role") for role in ROLES},
@@ -135,6 +170,20 @@ GIFTS = {
     "the name of a contact": Gift(
         "contacts:write", None, _contact(has_tickets=True, change={"name": "Named {}"}), "", STAFF
     ),
+    **{
+        f"a ticket by {way}": Gift("tickets:write", READS, _moved(way), pointer, STAFF)
+        for way, pointer in (
+            ("PATCH", "/contact_id"),
+            ("PUT", "/contact_id"),
+            ("bulk", "/operations/0/patch/contact_id"),
+        )
+    },
+    **{
+        f"no ticket by {way}": Gift("tickets:write", None, _moved(way, elsewhere=False), "", STAFF)
+        for way in ("PATCH", "PUT", "bulk")
+    },
+    "comments by a merge": Gift("tickets:write", COMMENTS, _merged(elsewhere=True), "/into", STAFF),
+    "no comments by a merge": Gift("tickets:write", None, _merged(elsewhere=False), "", STAFF),
     "a place in a team": Gift("teams:write", None, _member, ""),
 }
 
@@ -170,7 +219,7 @@ class TestEveryGift:
     @pytest.mark.parametrize("role", [*ROLES, "platform"])
     def test_a_key_gives_exactly_what_it_has(self, tenant, keys, gift, role):
         """Each role, with keys that have all, all by name, all but one, and what the operation needs by itself."""
-        rights = RIGHTS[gift.role] if gift.role else frozenset()
+        rights = gift.rights
         full = rights | {gift.scope}
         tried = [
             frozenset({"*"}),
@@ -247,6 +296,32 @@ class TestTheWayToASessionOfAnAdmin:
         tokens = anonymous.post("/auth/login", json={"email": mine, "password": PASSWORD}).json()
         headers = {"authorization": f"Bearer {tokens['access_token']}"}
         assert anonymous.get("/tickets", headers=headers).json()["data"] == []
+
+    def test_the_comments_of_a_ticket_are_not_had_by_giving_it_to_another_contact(self, tenant, keys, admin):
+        """The contact of an account that somebody can read with: by no way that a narrow key has."""
+        reader = tenant.client("user")
+        own = made(reader.post("/tickets", json={"subject": "Mine", "description": "D"}))
+        ticket = tenant.ticket(contact_id=tenant.contact()["id"])
+        tenant.comment(ticket, body="The code of the door is 4711.")
+        version = admin.get(f"/tickets/{ticket['id']}").json()["version"]
+        narrow = keys.of("agent", frozenset({"tickets:write", "contacts:write"}))
+        problem(narrow.get(f"/tickets/{ticket['id']}/comments"), 403, "insufficient_scope")
+        path, mine = f"/tickets/{ticket['id']}", {"contact_id": own["contact_id"]}
+        problem(narrow.patch(path, json=mine), 403, "insufficient_scope", "/contact_id")
+        one = {"op": "update", "id": ticket["id"], "version": version, "patch": mine}
+        [result] = narrow.post("/tickets/bulk", json={"operations": [one]}).json()["results"]
+        assert (result["status"], result["problem"]["code"]) == (403, "insufficient_scope")
+        problem(narrow.post(f"{path}/merge", json={"into": own["id"]}), 403, "insufficient_scope", "/into")
+        assert reader.get(path).status_code == 404
+        assert reader.get(f"/tickets/{own['id']}/comments").json()["data"] == []
+        assert admin.get(path).json()["contact_id"] == ticket["contact_id"]
+        assert tenant.signed_in("agent").patch(path, json=mine).status_code == 200
+        assert len(reader.get(f"{path}/comments").json()["data"]) == 1
+
+    def test_a_new_ticket_of_any_contact_needs_no_more_than_to_write_tickets(self, tenant, keys):
+        narrow = keys.of("agent", frozenset({"tickets:write"}))
+        body = {"subject": "S", "description": "D", "contact_id": tenant.contact()["id"]}
+        assert narrow.post("/tickets", json=body).status_code == 201
 
 
 class TestKeys:

@@ -5,16 +5,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import bindparam, func, select
 
 from api.checks import NOBODY, ids, problem
 from factories import PASSWORD, Client
 from post import Mailbox
 from service import ThreadService
+from tickets.db import Statement
 from tickets.domain import api_keys, organizations, passwords, users
 from tickets.domain.events import SYSTEM
+from tickets.domain.registration import MOST_TOLD
+from tickets.models import Event
 
 OTHER = "another horse battery"
 _HASHED = passwords.hashed(PASSWORD)
+_TOLD = Statement(
+    select(func.count().label("count")).where(
+        Event.organization_id == bindparam("of"), Event.type == "user.updated", Event.actor_type == "system"
+    )
+)
 _numbers = itertools.count(1)
 
 
@@ -187,6 +196,27 @@ class TestTheTakeover:
         told = owner.get("/events", params={"type": "user.updated", "limit": 200}).json()["data"]
         event = next(one for one in told if one["data"]["id"] == shown["id"] and "is_active" in one["changes"])
         assert (event["actor"]["type"], event["changes"]["is_active"]) == ("system", {"old": True, "new": False})
+
+    def test_more_accounts_than_have_events_lose_their_access_all_the_same(self, squat):
+        squat.open_as_before_the_rule()
+        with squat.service.database.write() as tx:
+            for number in range(MOST_TOLD + 2):
+                email = f"{number}-{squat.accomplice}"
+                made = users.create(tx, SYSTEM, squat.organization["id"], email=email, name="M", role="agent")
+            _, key = api_keys.create(tx, made, name="K", rate_limit="1000/second")
+            passwords.store(tx, made.id, _HASHED)
+        last = squat.sign_in(made.email, PASSWORD)
+        assert squat.client(key).get("/users").status_code == 200
+        owner = squat.reset()
+        for client in (last, squat.client(key)):
+            problem(client.get("/auth/me"), 401, "unauthorized")
+        shown = owner.get(f"/users/{made.id}").json()
+        assert (shown["is_active"], shown["version"]) == (False, 2)
+        with squat.service.database.read() as tx:
+            left = users.staff(tx, squat.organization["id"], but=0, most=10)
+            told = tx.one(_TOLD, of=squat.organization["id"]).count
+        assert [user.email for user in left] == [squat.victim]
+        assert told == MOST_TOLD
 
     def test_what_was_ended_stays_so_when_the_owner_activates_the_account_again(self, squat):
         session, program = squat.accomplice_as_before_the_rule("admin", verified=True)

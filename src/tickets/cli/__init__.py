@@ -18,7 +18,7 @@ from tickets.cli.failures import Failure
 _COMMANDS = {
     "migrate": ("database", "Bring the database to the newest revision."),
     "backup": ("database", "Copy the database into a file while the service runs."),
-    "restore": ("restore", "Put a backup in the place of the database, which nothing may use meanwhile."),
+    "restore": ("restore", "Replace the database with a backup; stop the service first."),
     "reindex": ("search", "Compare the search index with tickets and comments, and put right what differs."),
     "create-org": ("organizations", "Found an organization with its first user, an admin."),
     "create-user": ("users", "Make an account."),

@@ -10,7 +10,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
-import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
@@ -123,8 +122,12 @@ def ready_database() -> Iterator[Database]:
 
 @contextmanager
 def _lines_on_stderr() -> Iterator[None]:
-    """Keep lines of the log apart from the result, which is on stdout."""
-    if structlog.is_configured():
+    """Keep lines of the log apart from the result, which is on stdout.
+
+    Commands that may log import structlog themselves; the others shall not wait for it.
+    """
+    structlog = sys.modules.get("structlog")
+    if structlog is None or structlog.is_configured():
         yield
         return
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

@@ -31,7 +31,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def restore(*, file: Path, as_json: bool) -> None:
-    """Put a backup in the place of the database, which nothing may use meanwhile.
+    """Replace the database with a backup; stop the service first.
 
     FILE is what `backup` made. Stop the service and its workers first. The database that was there is kept under
     another name.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import click
+import structlog  # noqa: F401 - documents that fail are logged, on stderr once it is imported
 
 from tickets.cli.environment import SLUG, Command, organization_of, ready_database
 from tickets.cli.failures import Failure

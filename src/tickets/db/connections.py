@@ -23,6 +23,7 @@ from tickets.settings import Settings
 
 LOCK_TIMEOUT = 5.0
 """Seconds a writer waits for its turn before the caller gets a 503."""
+ENDING = "The process is ending."
 STEPS = 200_000
 """Steps of SQLite's machine, some milliseconds, between two looks whether a read's time is over."""
 
@@ -68,6 +69,8 @@ class Connection:
 
     def _open(self) -> sqlite3.Connection:
         if self._driver is None:
+            if self._database.is_closed:
+                raise ServiceUnavailable(ENDING)
             pooled: Any = self._database.engine.raw_connection()
             try:
                 driver: sqlite3.Connection = pooled.driver_connection
@@ -101,8 +104,7 @@ class Connection:
             Locked: another process is writing.
             ServiceUnavailable: the database cannot be opened.
         """
-        if self._is_interrupted:
-            raise ServiceUnavailable("The process is ending.")
+        self._expect_not_interrupted()
         try:
             driver = self._open()
             driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
@@ -114,10 +116,16 @@ class Connection:
                 raise failure from error
             finally:
                 del failure  # its traceback holds this frame
+        self._expect_not_interrupted()  # it may have been while the connection was opened
         if is_over is not None:
             self._is_bounded = True
             driver.set_progress_handler(is_over, STEPS)
         return Transaction(driver, self._database.engine.dialect, is_snapshot=not write, is_over=is_over)
+
+    def _expect_not_interrupted(self) -> None:
+        if self._is_interrupted:
+            self.rollback()
+            raise ServiceUnavailable(ENDING)
 
     def commit(self) -> None:
         """Make the transaction durable; when this raises, nothing of it is stored."""
@@ -166,6 +174,7 @@ class Database:
     Attributes:
         path: of the file; where the settings name a link, it is what the link leads to.
         presence: tells whether the file is still the one that was opened.
+        is_closed: whether `close` was called; no connection is opened from then on.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -175,7 +184,9 @@ class Database:
         self.engine = _engine(settings, self.presence)
         self._gate = Gate(self.path)
         self._local = threading.local()
+        self.is_closed = False
         self._threads: list[tuple[threading.Thread, Connection]] = []
+        self._interrupted: set[threading.Thread] = set()
 
     def begin_write(self, connection: Connection, *, wait: float = LOCK_TIMEOUT) -> Transaction:
         """Pass the gate and open the transaction that may write; `end_write` gives the gate back.
@@ -211,6 +222,8 @@ class Database:
         if not hasattr(self._local, "connection"):
             self._local.connection = Connection(self)
             self._threads.append((threading.current_thread(), self._local.connection))
+            if threading.current_thread() in self._interrupted:
+                self._local.connection.interrupt()
         mine: Connection = self._local.connection
         return mine
 
@@ -251,13 +264,18 @@ class Database:
                 self.end_write()
 
     def interrupt(self, thread: threading.Thread) -> None:
-        """End what a thread does in `read` or `write`, for good; what it has not committed is undone."""
+        """End what a thread does in `read` or `write`, for good; what it has not committed is undone.
+
+        A thread that has used neither of them yet is refused both from now on.
+        """
+        self._interrupted.add(thread)  # before the look at what it has: it may open its connection at this moment
         for owner, connection in self._threads:
             if owner is thread:
                 connection.interrupt()
 
     def close(self) -> None:
         """Close what `read` and `write` opened; a thread that is inside them still goes on to its end."""
+        self.is_closed = True
         for _, connection in self._threads:
             connection.close_unless_used()
         self._gate.close()

@@ -5,6 +5,7 @@ import fcntl
 import os
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 from tickets.errors import ServiceUnavailable
@@ -13,12 +14,62 @@ PRIVATE = 0o600
 """The mode of a file that is its owner's only."""
 
 
+class FairLock:
+    """A lock that threads get in the order in which they asked for it; who leaves it hands it to the next one.
+
+    A `threading.Lock` goes to whoever asks at the right moment: to a thread in a loop, again and again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_taken = False
+        self._queue: deque[threading.Event] = deque()
+
+    def waiting(self) -> int:
+        """Return how many threads wait for the lock."""
+        return len(self._queue)
+
+    def acquire(self, *, wait: float) -> bool:
+        """Take the lock; False when it is still taken after `wait` seconds (0 asks once)."""
+        with self._lock:
+            if not self._is_taken:
+                self._is_taken = True
+                return True
+            if wait <= 0:
+                return False
+            turn = threading.Event()
+            self._queue.append(turn)
+        has_come = False
+        try:
+            has_come = turn.wait(wait)
+        finally:
+            if not has_come:
+                has_come = self._cancel(turn)
+        return has_come
+
+    def _cancel(self, turn: threading.Event) -> bool:
+        """Stop waiting; True when the lock was handed over meanwhile."""
+        with self._lock:
+            if turn.is_set():
+                return True
+            self._queue.remove(turn)
+            return False
+
+    def release(self) -> None:
+        """Hand the lock to the thread that has waited longest."""
+        with self._lock:
+            if self._queue:
+                self._queue.popleft().set()
+            else:
+                self._is_taken = False
+
+
 class Gate:
     """Lets writers in one by one, in this process and in all others that use the same database.
 
     SQLite's own lock is not fair: a writer in a tight loop starves the rest (decisions/0002). Nor is a file
     lock that is asked for again and again. So there is a turnstile before the gate: who waits at the gate
-    stands in it, and who has just left the gate finds it taken.
+    stands in it, and who has just left the gate finds it taken. Threads of one process queue before both.
 
     Args:
         database: the file; the gate lies beside it, for whoever may use it.
@@ -27,13 +78,13 @@ class Gate:
     def __init__(self, database: Path) -> None:
         self._database = database
         self._paths = [database.with_name(database.name + end) for end in (".gate.next", ".gate")]
-        self._inside = threading.Lock()
+        self._inside = FairLock()
         self._files: list[int] = []
 
     def enter(self, *, wait: float) -> bool:
         """Take the gate; False when it is still taken after `wait` seconds (0 asks once)."""
         deadline = time.monotonic() + wait
-        if not (self._inside.acquire(timeout=wait) if wait else self._inside.acquire(blocking=False)):
+        if not self._inside.acquire(wait=wait):
             return False
         entered = False
         try:
@@ -59,7 +110,7 @@ class Gate:
 
     def close(self) -> None:
         """Close the files; those of a writer who is inside still are left to the end of the process."""
-        if not self._inside.acquire(blocking=False):
+        if not self._inside.acquire(wait=0):
             return
         try:
             files, self._files = self._files, []

@@ -156,6 +156,10 @@ class Transaction:
         """The time that reads look at, in milliseconds since the epoch."""
         return clock.now() if self._opened_at is None else self._opened_at
 
+    def interrupt(self) -> None:
+        """End the statement that another thread is in the midst of, with `TookTooLong` there; else do nothing."""
+        self._connection.interrupt()
+
     def late(self, work: _Late) -> dict[Any, Any]:
         """Return notes that `work` is given when the transaction ends, once for all that is done in it.
 

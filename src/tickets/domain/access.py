@@ -83,13 +83,43 @@ class Rights:
             InsufficientScope: the caller's key lacks some of it.
         """
         fields = list(fields)
-        lacking = [] if "*" in caller.scopes else sorted(self._of_role[role] - caller.scopes)
+        lacking = _lacking(caller, self._of_role[role])
         if fields and lacking:
             detail = (
                 f"This gives somebody all that the role {role} may do, and nobody gives what they have not: "
                 f"your key lacks {', '.join(lacking)}. Use a key that has them, or sign in."
             )
             raise InsufficientScope(detail, errors=[InputError(f"/{field}", detail) for field in fields])
+
+
+def _lacking(caller: Principal, scopes: frozenset[str]) -> list[str]:
+    return [] if "*" in caller.scopes else sorted(scopes - caller.scopes)
+
+
+THE_TICKET = frozenset({"tickets:read", "comments:read"})
+"""What reads a ticket with its history and its comments: a contact gets all that with the ticket."""
+ITS_COMMENTS = frozenset({"comments:read"})
+"""What reads the comments of a ticket: its contact gets those that are merged into it."""
+
+
+def expect_to_read(caller: Principal, scopes: frozenset[str], field: str) -> None:
+    """Check that a caller may read what is on a ticket, before they let another contact read it.
+
+    Args:
+        caller: who lets them.
+        scopes: that reading it needs.
+        field: of the body, by which they do.
+
+    Raises:
+        InsufficientScope: the caller's key lacks some of them.
+    """
+    lacking = _lacking(caller, scopes)
+    if lacking:
+        detail = (
+            "This lets another contact read what is on the ticket, and nobody gives what they have not: "
+            f"your key lacks {', '.join(lacking)}. Use a key that has them, or sign in."
+        )
+        raise InsufficientScope(detail, errors=[InputError(f"/{field}", detail)])
 
 
 VERIFY_FIRST = "Verify your own address first, with the code that POST /auth/email-otp sends you."

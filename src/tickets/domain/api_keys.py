@@ -129,7 +129,7 @@ def _expect_room(tx: Transaction, user: Row) -> None:
     found = tx.one(_COUNT_LIVE, user_id=user.id, now=clock.now())
     if found.lasting + found.ending >= MOST_LIVE:
         raise TooManyKeys(
-            f"The user {user.id} has {MOST_LIVE} API keys, and more are not needed: revoke one that nobody uses "
+            f"The user {user.id} has {MOST_LIVE} valid API keys, the most there can be: revoke one that nobody uses "
             "(`last_used_at` of GET /api-keys tells), or replace one without an overlap."
         )
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
 from sqlalchemy import and_, bindparam, case, delete, or_, select, true, update
 
 from tickets import clock
@@ -13,8 +12,6 @@ from tickets.domain.documents import TICKET, among, as_json, entries_of, prefixe
 from tickets.errors import ServiceUnavailable
 from tickets.models import Comment, PendingDocument, SearchDocument, Ticket
 from tickets.models.search import INDEX, PLACES
-
-log = structlog.get_logger("tickets")
 
 UPDATE = "update_search_index"
 """The job that does what is left."""
@@ -158,8 +155,10 @@ def _follow(tx: Transaction, places: list[int]) -> None:
         )
     failed = {place: kind for place, kind in failed.items() if place not in set(gone)}
     if failed:
+        import structlog  # noqa: PLC0415 - hardly ever needed, and commands that never log shall not wait for it
+
         first = min(failed)
-        log.error(
+        structlog.get_logger("tickets").error(
             "documents are not indexed, so no search finds them", count=len(failed), place=first, error=failed[first]
         )
 

@@ -68,6 +68,7 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
 
     Raises:
         Forbidden: an agent assigned somebody else.
+        InsufficientScope: another contact gets the ticket, and the caller's key may not read what is on it.
         InvalidTransition: the status cannot be reached from the present one.
         NotFound: an id in the changes names nothing in the organization.
         UserInactive: the assignee is deactivated.
@@ -80,6 +81,7 @@ def change(tx: Transaction, caller: Principal, ticket: Row, changes: Mapping[str
     _refer(tx, caller, changes)
     moment = records.moment(ticket)
     if "contact_id" in changes:
+        access.expect_to_read(caller, access.THE_TICKET, "contact_id")
         few_said(tx, ticket, entities.MOST_NAMERS, "raise another for the other contact")
     if "status" in changes:
         if goes_on_in(tx, ticket) is not None:

@@ -3,7 +3,7 @@
 from sqlalchemy import bindparam, select
 
 from tickets.db import Row, Statement, Transaction
-from tickets.domain import entities, lifecycle, records
+from tickets.domain import access, entities, lifecycle, records
 from tickets.domain.access import Principal
 from tickets.errors import AlreadyMerged, Conflict, InputError, InUse, TicketFull
 from tickets.models import Comment, Ticket
@@ -23,11 +23,14 @@ def merge(tx: Transaction, caller: Principal, ticket: Row, into: Row) -> Row:
 
     Raises:
         AlreadyMerged: one of them was merged before, into a ticket that is still there.
+        InsufficientScope: the other has another contact, and the caller's key may not read the comments.
         InUse: its comments are too many or too long for one transaction.
         TicketFull: the other cannot hold them.
         Conflict: they are the same, or one that waits for work would be hidden behind one that is done.
     """
     _expect_two(tx, ticket, into)
+    if into.contact_id != ticket.contact_id:
+        access.expect_to_read(caller, access.ITS_COMMENTS, "into")
     if ticket.status in WAITING and into.status not in WAITING:
         detail = f"The ticket {into.id} is {into.status}, but this one waits for work: open that one again first."
         raise Conflict(detail, errors=[InputError("/into", detail)])

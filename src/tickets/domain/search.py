@@ -21,7 +21,7 @@ MOST_RANKED = 1_000
 MOST_BEGUN = 4
 """Beginnings of words: FTS5 puts all documents of all words that begin so together, before it shows the first."""
 MOST_WORDS, MOST_OF_PHRASE = 24, 12
-"""Words of a question, and of a phrase: of each of them FTS5 reads all places where it is, and nothing stops it."""
+"""Words of a question, and of a phrase: of each of them FTS5 reads all places where it is."""
 _MOST_READ = 100_000
 """Characters that a page reads for its snippets; a result with more ends it."""
 _WEIGHED = 4_000

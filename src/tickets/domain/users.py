@@ -30,11 +30,15 @@ _FIRST = Statement(
     .limit(1)
 )
 _STAFF = Statement(
-    select(*User.__table__.c).where(
+    select(*User.__table__.c)
+    .where(
         User.organization_id == bindparam("organization_id"),
         or_(User.role == "admin", User.role == "agent"),
         User.is_active.is_(True),
+        User.id != bindparam("but"),
     )
+    .order_by(User.id)
+    .limit(bindparam("most"))
 )
 _PRESENT = (
     select(*User.__table__.c)
@@ -126,9 +130,9 @@ def by_email(tx: Transaction, email: str) -> Row | None:
     return tx.first(_BY_EMAIL, email=email.lower())
 
 
-def staff(tx: Transaction, organization_id: int) -> list[Row]:
-    """List the active admins and agents of an organization."""
-    return list(tx.all(_STAFF, organization_id=organization_id))
+def staff(tx: Transaction, organization_id: int, *, but: int, most: int) -> list[Row]:
+    """List active admins and agents of an organization other than one account, up to so many."""
+    return list(tx.all(_STAFF, organization_id=organization_id, but=but, most=most))
 
 
 def first(tx: Transaction, organization_id: int) -> Row:

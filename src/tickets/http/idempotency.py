@@ -198,10 +198,10 @@ def _packed(body: bytes) -> bytes:
 
 def _gone(found: Row) -> IdempotencyAnswerGone:
     """Make the 409 for a repeat whose first answer is gone: it says what can still be told."""
-    where = f"at {found.location}" if found.location else "where it belongs"
+    where = f"Read {found.location}" if found.location else "Read what you asked to change"
     detail = (
-        f"The first request with this Idempotency-Key was answered with {found.status}, and is not done again, but "
-        f"that answer is no longer kept. Read {where} what there is now, and use a new key for a new request."
+        f"The first request with this Idempotency-Key was done and answered with {found.status}, but that answer is "
+        f"not kept. {where} to see what there is now; do not send the request again under another key."
     )
     headers = {"location": found.location} if found.location else {}
     return IdempotencyAnswerGone(detail, errors=[_at_key(detail)], headers=headers)

@@ -27,6 +27,8 @@ _HOME = 64
 """Bits of an IPv6 address that its owner did not choose (RFC 4291, 2.5.4; RFC 6177): the others are theirs."""
 _CEILING = 10
 """So many times the limit of wrong passwords are heard for one account, wherever they come from."""
+_AUDITED = "3/minute"
+"""So many refusals by limits of one name the audit log keeps of an organization, or of a network (decisions/0021)."""
 
 log = structlog.get_logger("tickets")
 
@@ -111,7 +113,7 @@ def _headers_of(limits: tuple[_Limit, ...]) -> tuple[bytes, bytes]:
     return ", ".join(one.policy_header for one in limits).encode(), ", ".join(one.header for one in limits).encode()
 
 
-_Who = int | str | None
+_Who = int | str | tuple[str, int | str] | None
 _Applying = list[tuple[_Limit, _Who]]
 """The limits that apply to a request, with whom each is counted for."""
 
@@ -132,6 +134,7 @@ class RateLimiter:
         self._auth = _limit("auth", settings.rate_limit_auth)
         self._organization = _limit("organization", settings.rate_limit_organization)
         self._windows = _Windows()
+        self._audited = _limit("audited", _AUDITED)
 
     def count(self, exchange: Exchange, caller: Principal | None, *, signing_in: bool = False) -> None:
         """Count a request: by key or by the user of a session, by account and organization, or by address.
@@ -160,7 +163,7 @@ class RateLimiter:
             applying.append((self._auth, network_of(exchange.client)))
         if caller is not None and caller.rate_limit is None:
             applying.append((self._organization, caller.organization_id))
-        self._hit(exchange, applying)
+        self._hit(exchange, applying, network_of(exchange.client) if caller is None else caller.organization_id)
 
     def count_page(self, exchange: Exchange) -> None:
         """Count a request for a page, or for a file of one: by address, and apart from all others.
@@ -168,9 +171,10 @@ class RateLimiter:
         Raises:
             RateLimited: the limit is used up.
         """
-        self._hit(exchange, [(self._pages, network_of(exchange.client))])
+        network = network_of(exchange.client)
+        self._hit(exchange, [(self._pages, network)], network)
 
-    def _hit(self, exchange: Exchange, applying: _Applying) -> None:
+    def _hit(self, exchange: Exchange, applying: _Applying, widest: int | str) -> None:
         now = clock.now()
         windows = self._windows
         refused: _Limit | None = None
@@ -181,8 +185,7 @@ class RateLimiter:
                 used = windows.count(limit, who, now)
                 if used > limit.amount:
                     refused = limit
-                    # Only the first refusal of each window is audited (decisions/0021).
-                    exchange.audited = used > limit.amount + 1
+                    exchange.audited = used > limit.amount + 1 or not self._is_audited(limit, widest, now)
             else:
                 used = windows.used(limit, who, now)
             remaining = max(0, limit.amount - used)
@@ -204,6 +207,16 @@ class RateLimiter:
                     # The address is shared with people of other organizations.
                     windows.take_back(((limit, who), now // limit.window))
             raise refused.refusal(now)
+
+    def _is_audited(self, limit: _Limit, widest: int | str, now: int) -> bool:
+        """Tell whether the first refusal of a window is audited: a few of an organization are, whatever keys it has.
+
+        Args:
+            limit: which refused it.
+            widest: the organization that asks, or the network of who did not sign in.
+            now: when.
+        """
+        return self._windows.count(self._audited, (limit.name, widest), now) <= self._audited.amount
 
 
 _MANY = 2**63

@@ -7,6 +7,7 @@ the commit that holds it.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,8 @@ MAX_BATCH = 64
 """Most writes to one commit: what runs inline between two looks of the event loop at its sockets."""
 LONGEST_BATCH = 0.02
 """Seconds after which a commit takes no more writes, since long texts make each of them longer."""
+LONGEST_GAP = 0.02
+"""Seconds that a long write lets pass for the next short one: clients send it when they have the last answer."""
 
 MOST_WAITING_OF_A_TENANT = 512
 """Most writes of one tenant that may be queued, long ones included: more would wait for seconds."""
@@ -102,14 +105,17 @@ class Reader:
 
         def whole() -> Any:
             budget.begin()
-            with self._database.read(is_over=budget.is_over) as transaction:
+            with self._database.read(is_over=budget.is_over) as transaction, budget.interrupts(transaction.interrupt):
                 return work(transaction)
 
+        loop = asyncio.get_running_loop()
         self._budgets.add(budget)
+        budget.watch(loop)
         try:
             return await self._pool.run(whole, tenant=tenant)
         finally:
             budget.end()
+            budget.watch(loop)  # to the end of a read whose caller has left; of any other, this stops it
             self._budgets.discard(budget)
 
     def close(self) -> None:
@@ -126,20 +132,32 @@ class _Waiting(NamedTuple):
     work: Work
     outcome: _Outcome
     is_long: bool
+    number: int
+    """Counts writes in the order in which they were asked for."""
 
 
 class Writer:
     """Runs writes one after another and commits them together; tenants take turns.
 
-    What one tenant asked for keeps its order. One long write runs between two commits of short ones, so that nobody
-    waits for more than one of somebody else's.
+    What one tenant asked for keeps its order. After a long write, the short writes that waited when it ended run
+    before the next long one; and so do others that come, until as much time has passed as the long write took.
+    So a short write waits for one long write at most, unless its own tenant asked for long ones before it, and long
+    writes have half of the time at most while short ones keep coming.
 
     Args:
         database: where to write.
         listeners: whom to call after a commit, by the topic that a transaction named; they return at once.
+        now: tells the time, in seconds.
     """
 
-    def __init__(self, database: Database, listeners: Mapping[str, Callable[[], None]] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        listeners: Mapping[str, Callable[[], None]] | None = None,
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now = now
         self._database = database
         self._listeners = dict(listeners or {})
         # It never waits for a lock by itself: its statements run on the event loop.
@@ -149,6 +167,12 @@ class Writer:
         self._long: Counter[Tenant] = Counter()
         self._begun: list[_Outcome] = []
         self._running: asyncio.Task[None] | None = None
+        self._asked = 0
+        # What the last long write left to short ones: those asked for before this number, and the time until then.
+        self._asked_before = 0
+        self._short_until = float("-inf")
+        self._has_run_short = False
+        self._has_asked = asyncio.Event()
 
     async def run(self, work: Work, *, tenant: Tenant = None, long: bool = False) -> Any:
         """Run work in a transaction and return its result once it is on disk.
@@ -196,7 +220,9 @@ class Writer:
     def _enqueue(self, work: Work, tenant: Tenant, *, long: bool) -> _Outcome:
         self.expect_room(tenant, long=long)
         outcome = _Outcome(loop=asyncio.get_running_loop())
-        self._waiting.add(tenant, _Waiting(work, outcome, long))
+        self._waiting.add(tenant, _Waiting(work, outcome, long, self._asked))
+        self._asked += 1
+        self._has_asked.set()
         if long:
             self._long[tenant] += 1
         if self._running is None:
@@ -220,7 +246,8 @@ class Writer:
                 self._begun.clear()
                 await self._run_batch()
                 self._begun.clear()
-                await self._run_long()
+                if self._long and not await self._is_turn_of_short():
+                    await self._run_long()
         finally:
             self._running = None
             # Only a fault of this class, or a loop that ends under it, leaves any: who waits is told rather than left.
@@ -228,6 +255,26 @@ class Writer:
             for outcome in (*self._begun, *left):
                 outcome.abandon()
             self._begun.clear()
+
+    async def _is_turn_of_short(self) -> bool:
+        """Tell whether short writes go before the next long one; for a moment, wait whether one comes."""
+
+        def has_waited(_: Tenant, waiting: _Waiting) -> bool:
+            return not waiting.is_long and waiting.number < self._asked_before
+
+        if self._waiting.has(has_waited):
+            return True
+        left = self._short_until - self._now()
+        if left <= 0 or self._waiting.has(_is_short):
+            return left > 0
+        if not self._has_run_short:
+            return False  # long writes are alone, and wait for nothing
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(left, LONGEST_GAP)):
+                while not self._waiting.has(_is_short):
+                    self._has_asked.clear()
+                    await self._has_asked.wait()
+        return self._waiting.has(_is_short)
 
     def _take(self, may: Callable[[Tenant, _Waiting], bool] = lambda *_: True) -> _Waiting | None:
         found = self._waiting.take(may)
@@ -238,6 +285,8 @@ class Writer:
             self._long[tenant] -= 1
             if not self._long[tenant]:
                 del self._long[tenant]
+        elif tenant is not None:  # the service's own writes come whether or not anybody asks for more
+            self._has_run_short = True
         return waiting
 
     def _take_all(self) -> Iterator[_Waiting]:
@@ -257,7 +306,8 @@ class Writer:
         found = self._take(_is_long)
         if found is None or not self._begin(found.outcome):
             return
-        work, future, _ = found
+        work, future = found.work, found.outcome
+        began_at = self._now()
 
         def whole() -> Any:
             with self._database.write() as transaction:
@@ -271,6 +321,9 @@ class Writer:
             _settle(future, error, failed=True)
         else:
             _settle(future, result)
+        ended_at = self._now()
+        self._asked_before, self._short_until = self._asked, ended_at + (ended_at - began_at)
+        self._has_run_short = False
 
     async def _run_batch(self) -> None:
         """Run the short writes whose turn it is, if any wait, and commit them together."""
@@ -310,10 +363,10 @@ class Writer:
 
     def _perform(self, transaction: Transaction, outcomes: list[tuple[_Outcome, Any, bool]]) -> None:
         """Run queued short writes for up to `LONGEST_BATCH` seconds; those behind a tenant's long write stay queued."""
-        end = time.monotonic() + LONGEST_BATCH
+        end = self._now() + LONGEST_BATCH
         while (
             len(outcomes) < MAX_BATCH
-            and (not outcomes or time.monotonic() < end)
+            and (not outcomes or self._now() < end)
             and (waiting := self._take(_is_short)) is not None
         ):
             if not self._begin(waiting.outcome):

@@ -85,4 +85,4 @@ def _run(_: Claimed, context: Context) -> None:
             more = bite(tx)
 
 
-KIND = Kind(organizations.ERASE, _run)
+KIND = Kind(organizations.ERASE, _run, most_at_once=1)

@@ -60,6 +60,7 @@ class Kind:
         attempts: how often before the job is a dead letter.
         delay: milliseconds to wait after a failed attempt.
         waits_outside: whether it waits for somebody else's server; such jobs never take all threads of a worker.
+        most_at_once: how many of them run at once, whichever workers run them; None for as many as there are threads.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Kind:
     attempts: int = ATTEMPTS
     delay: Callable[[int], int] = backoff
     waits_outside: bool = False
+    most_at_once: int | None = None
 
 
 def _unknown(job: Claimed, _: Context) -> None:

@@ -8,7 +8,11 @@ from sqlalchemy import bindparam, insert, or_, select, update
 from tickets import clock
 from tickets.db import Statement, Transaction
 from tickets.domain import jobs
+from tickets.jobs import queue
 from tickets.models import PeriodicJob
+
+LOOK_AGAIN = clock.SECOND
+"""Milliseconds after which a slot is looked at again that was not opened, since the job before was not done."""
 
 _SLOT = Statement(select(PeriodicJob.slot).where(PeriodicJob.kind == bindparam("name")))
 _OPEN = Statement(
@@ -38,6 +42,9 @@ class Periodic:
 class Schedule:
     """The slots as one worker knows them; slots in which no worker ran are left out.
 
+    Nor is a slot opened while a job of its type waits or runs: one that takes longer than a slot is not joined by
+    another. The slot is opened when it is done, or left out.
+
     A clock that is put back a little repeats nothing. A slot beyond the next one was opened by a clock that was wrong,
     perhaps by years: it counts for nothing.
 
@@ -47,25 +54,37 @@ class Schedule:
 
     def __init__(self, entries: Iterable[Periodic]) -> None:
         self._opened = dict.fromkeys(entries, -1)
+        self._looked: dict[Periodic, int] = {}  # when a job of the last slot was seen that is not done
 
     def next_at(self) -> list[int]:
-        """Return when the slots begin that follow those known to be opened."""
-        return [(slot + 1) * entry.every for entry, slot in self._opened.items()]
+        """Return when to look at each slot that follows one that is known to be opened."""
+        return [
+            max((slot + 1) * entry.every, self._looked[entry] + LOOK_AGAIN if entry in self._looked else 0)
+            for entry, slot in self._opened.items()
+        ]
 
     def due(self, tx: Transaction) -> list[Periodic]:
-        """Return whose present slot nobody has opened; asks the database only about a slot that is new here."""
+        """Return whose present slot is to be opened; asks the database only about a slot that is new here."""
         moment = clock.now()
         found = []
         for entry, opened in self._opened.items():
             present = moment // entry.every
-            if present <= opened <= present + 1:
+            if present <= opened <= present + 1 or self._is_known_to_wait(entry, moment):
                 continue
             row = tx.first(_SLOT, name=entry.kind)
             if row is not None and present <= row.slot <= present + 1:
                 self._opened[entry] = row.slot
+            elif queue.holds(tx, entry.kind):
+                self._looked[entry] = moment
+                continue
             else:
                 found.append(entry)
+            self._looked.pop(entry, None)
         return found
+
+    def _is_known_to_wait(self, entry: Periodic, moment: int) -> bool:
+        """Tell whether the job before was seen just now; not what a clock says that is put back since."""
+        return 0 <= moment - self._looked.get(entry, -LOOK_AGAIN) < LOOK_AGAIN
 
     def enqueue(self, tx: Transaction, entries: Iterable[Periodic]) -> None:
         """Open the present slots and enqueue their jobs, except where another worker was faster."""

@@ -1,7 +1,7 @@
-"""Which of the jobs that are due run next: tenants take turns, and mail never takes all threads."""
+"""Which of the jobs that are due run next: tenants take turns, and neither mail nor one job type takes all threads."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tickets.db import Row
 from tickets.jobs.kind import Kind
@@ -18,17 +18,23 @@ class Turns:
     Args:
         threads: how many there are.
         kinds: of the jobs.
+
+    Attributes:
+        most_at_once: how many jobs of a type run at once, for the types that have such a bound.
     """
 
     def __init__(self, threads: int, kinds: Mapping[str, Kind]) -> None:
         self._outside = frozenset(kind.name for kind in kinds.values() if kind.waits_outside)
+        self.most_at_once = {kind.name: kind.most_at_once for kind in kinds.values() if kind.most_at_once is not None}
         self._threads = threads
         self._most_outside = max(1, threads - 1)
         self._served: dict[_Group, int] = {}
         self._count = 0
         self._was_outside = False
 
-    def choose(self, due: Iterable[Row], free: int, running: Iterable[Claimed]) -> list[Row]:
+    def choose(
+        self, due: Iterable[Row], free: int, running: Sequence[Claimed], elsewhere: Iterable[str] = ()
+    ) -> list[Row]:
         """Choose up to `free` jobs.
 
         The group (see `_group`) with the fewest running jobs goes first; among equals, the one whose last turn is
@@ -39,10 +45,18 @@ class Turns:
             due: jobs that may run, with `id`, `kind`, `organization_id` and `run_at`.
             free: threads without a job.
             running: jobs of the other threads.
+            elsewhere: types of the jobs that other workers run, as far as `most_at_once` bounds them.
         """
         waiting: dict[_Group, list[Row]] = {}
+        room = Counter(self.most_at_once)
+        room.subtract(job.kind for job in running if job.kind in self.most_at_once)
+        room.subtract(kind for kind in elsewhere if kind in self.most_at_once)
         each = {row.id: row for row in due}
         for row in sorted(each.values(), key=lambda one: (one.run_at, one.id)):
+            if row.kind in self.most_at_once:
+                if room[row.kind] <= 0:
+                    continue
+                room[row.kind] -= 1
             waiting.setdefault(self._group(row), []).append(row)
         busy = Counter(map(self._group, running))
         chosen: list[Row] = []

@@ -164,7 +164,7 @@ class Worker:
                 over = {job.lease for job, _ in outcomes}
                 gone = self._keep(tx, self._held.keys() - over - self._gone, beat=beat, last=last)
                 self._schedule.enqueue(tx, slots)
-                chosen = self._turns.choose([*queue.due(tx), *others], free, self._running(over)) if free else []
+                chosen = self._choose(tx, others, free, self._running(over)) if free else []
                 taken = queue.claim(tx, chosen, until=clock.now() + self._lease)
                 first = queue.first_run_at(tx)
             self._note(outcomes, lost, taken)
@@ -181,6 +181,13 @@ class Worker:
 
     def _running(self, over: Container[str]) -> list[Claimed]:
         return [job for lease, job in self._held.items() if lease not in over]
+
+    def _choose(self, tx: Transaction, others: Iterable[Row], free: int, running: list[Claimed]) -> list[Row]:
+        """Choose jobs for the free threads; of some types only as many as other workers leave room for."""
+        due = [*queue.due(tx), *others]
+        bounded = self._turns.most_at_once.keys() & {row.kind for row in due}
+        elsewhere = [kind for kind in bounded for lease in queue.leases(tx, kind) if lease not in self._held]
+        return self._turns.choose(due, free, running, elsewhere)
 
     def _look_far(self, tx: Transaction, free: int) -> list[Row]:
         """Look for jobs behind those of a tenant who has many; not at every turn, since that takes long."""
