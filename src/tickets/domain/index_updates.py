@@ -145,7 +145,12 @@ def _follow(tx: Transaction, places: list[int]) -> None:
     Documents of what is gone are deleted all the same: nobody would ever try them again.
     """
     failed = _try(tx, places)
-    gone = _delete_gone(tx, failed) if failed else []
+    if not failed:
+        return
+    import structlog  # noqa: PLC0415 - hardly ever needed, and commands that never log shall not wait for it
+
+    log = structlog.get_logger("tickets")
+    gone = _delete_gone(tx, failed)
     if gone:
         log.error(
             "the search index may keep words of what was deleted; `tickets reindex --anew` fills it anew",
@@ -153,13 +158,13 @@ def _follow(tx: Transaction, places: list[int]) -> None:
             place=gone[0],
             error=failed[gone[0]],
         )
-    failed = {place: kind for place, kind in failed.items() if place not in set(gone)}
-    if failed:
-        import structlog  # noqa: PLC0415 - hardly ever needed, and commands that never log shall not wait for it
-
-        first = min(failed)
-        structlog.get_logger("tickets").error(
-            "documents are not indexed, so no search finds them", count=len(failed), place=first, error=failed[first]
+    left = [place for place in failed if place not in set(gone)]
+    if left:
+        log.error(
+            "documents are not indexed, so no search finds them",
+            count=len(left),
+            place=min(left),
+            error=failed[min(left)],
         )
 
 
