@@ -134,7 +134,6 @@ def test_what_is_pending_is_indexed_first(desk: Desk, firms: list[Firm]):
 
 
 def test_an_index_that_is_damaged_is_filled_anew(desk: Desk, firms: list[Firm]):
-    firms[0].database.close()
     execute(desk, "UPDATE search_index_data SET block = x'00ffffffffffffffff' WHERE id > 10")
     assert "leave out --org" in desk.fails("reindex", "--org", "one")
     made = desk.json("reindex")
