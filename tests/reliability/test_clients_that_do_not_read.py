@@ -14,11 +14,12 @@ import uvicorn
 
 from factories import Tenant
 from service import ProcessService, free_port
+from tickets.http.pool import MOST_WAITING_OF_A_TENANT
 from tickets.http.server import configuration
 from tickets.settings import Settings
 
 TIMEOUT = 2
-CLIENTS = 20
+CLIENTS = MOST_WAITING_OF_A_TENANT  # whose large pages are made; more of one organization are told to come back
 
 
 @pytest.fixture(scope="module")

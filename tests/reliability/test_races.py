@@ -17,6 +17,7 @@ from post import Mailbox
 from service import ThreadService
 from tickets.domain import access, api_keys, organizations, users
 from tickets.domain.events import SYSTEM
+from tickets.http.pool import MOST_WAITING_OF_A_TENANT
 
 BODY = {"subject": "Once", "description": "It is on fire."}
 
@@ -197,12 +198,12 @@ def _post_while(tenant: Tenant, service: ThreadService, change: Any, *, idempote
 
 
 class TestWhatWorksOnce:
-    """Of 20 who bring the same code, token or refresh token at the same moment, one is let in."""
+    """Of many who bring the same code, token or refresh token at the same moment, one is let in."""
 
     @staticmethod
-    def _all_at_once(service: ThreadService, path: str, body: dict[str, str]) -> Counter[int]:
-        clients = [Client(service.origin) for _ in range(20)]
-        answers = at_once(20, lambda n: clients[n].post(path, json=body))
+    def _all_at_once(service: ThreadService, path: str, body: dict[str, str], number: int = 20) -> Counter[int]:
+        clients = [Client(service.origin) for _ in range(number)]
+        answers = at_once(number, lambda n: clients[n].post(path, json=body))
         for client in clients:
             client.close()
         return Counter(answer.status_code for answer in answers)
@@ -228,4 +229,7 @@ class TestWhatWorksOnce:
         email = tenant.with_password("agent").email
         anonymous.post("/auth/password-reset", json={"email": email})
         body = {"token": mailbox.token(email), "password": "another horse battery"}
-        assert self._all_at_once(service, "/auth/password-reset/confirm", body) == {204: 1, 401: 19}
+        # More passwords of one address are not hashed at once: the service says to come back.
+        number = MOST_WAITING_OF_A_TENANT
+        answers = self._all_at_once(service, "/auth/password-reset/confirm", body, number)
+        assert answers == {204: 1, 401: number - 1}
