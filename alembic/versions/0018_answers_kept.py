@@ -1,4 +1,4 @@
-"""How much is kept of the answers of an organization: the running size of their bodies, and no more than there is room.
+"""Bound the stored answers of an organization: note the running size of their bodies, and drop what exceeds the bound.
 
 Revision: 0018
 Follows: 0017

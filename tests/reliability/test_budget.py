@@ -15,10 +15,11 @@ from factories import Tenant
 from jobs.workbench import until
 from service import ThreadService
 from tickets import migrations
+from tickets.contract.document import Document
 from tickets.db import Database, Statement, TookTooLong, Transaction
 from tickets.http import budget
 from tickets.http.transaction import Reader
-from tickets.settings import Settings
+from tickets.settings import Settings, shipped
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 ENDLESS = Statement(text(f"{NUMBERS} SELECT max(i) FROM n"))
@@ -292,3 +293,9 @@ class TestService:
                 until(lambda most=seen + number: len(tasks) > most)
         assert client.get("/stats/tickets").status_code == 200
         until(lambda: len(tasks) == seen)
+
+
+def test_each_way_to_ask_for_less_names_a_parameter_of_the_contract():
+    document = Document(shipped("openapi.yaml"))
+    given = [document.resolve(each) for _, _, spec in document.operations() for each in spec.get("parameters", ())]
+    assert set(budget._NARROWER) <= {each["name"] for each in given}

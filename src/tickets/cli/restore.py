@@ -184,7 +184,7 @@ def _forget_second_names(target: Path) -> None:
 
 
 def _give_to_owner(descriptor: int, target: Path) -> None:
-    """Let a file that root makes belong to whom the database does, or its folder: the service has to use it."""
+    """Give a file that root made to the owner of the database, or else of its folder, so the service can use it."""
     if os.geteuid() == 0:
         owner = (target if target.exists() else target.parent).stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

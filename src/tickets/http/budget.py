@@ -22,7 +22,7 @@ _NARROWER = {
     "page": "a page by `cursor` instead of `page` or `offset`",
     "limit": "fewer rows (`limit`)",
     "expand": "no `expand`",
-    "created_after": "a shorter time (`created_after`, `created_before`)",
+    "created_from": "a shorter time (`created_from`, `created_to`)",
     "since": "a later `since`",
 }
 """What makes a question smaller, by the parameter that an operation has for it."""
